@@ -1,0 +1,122 @@
+"""A conversation as the detectors see it: roles and plain text, whatever the wire format was."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from candor_guard.errors import InvalidRequestError
+
+ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
+_TEXT_PARTS = frozenset({"text", "input_text", "output_text"})
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn.
+
+    Attributes:
+        role: One of `ROLES`.
+        text: The text parts, joined by line breaks; "" when there is none.
+        media: Whether the turn also carries parts that are no text (images, audio, files).
+    """
+
+    role: str
+    text: str
+    media: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """The turns up to the one that is about to be answered."""
+
+    messages: tuple[Message, ...]
+
+    @classmethod
+    def parse(cls, messages: object) -> Conversation:
+        """Read an OpenAI-style list of messages (dicts with ``role`` and ``content``).
+
+        Raises:
+            InvalidRequestError: With ``param`` at the part that cannot be read.
+        """
+        if isinstance(messages, (str, bytes)) or not isinstance(messages, Sequence):
+            kind = type(messages).__name__
+            raise InvalidRequestError(f"messages must be a list, not {kind}", param="messages")
+        if not messages:
+            raise InvalidRequestError("messages must not be empty", param="messages")
+        return cls(tuple(_message(entry, index) for index, entry in enumerate(messages)))
+
+    @property
+    def last_user(self) -> Message | None:
+        """The user turn that is about to be answered, or None when the last turn is no user's."""
+        last = self.messages[-1] if self.messages else None
+        return last if last is not None and last.role == "user" else None
+
+    @property
+    def earlier_reply(self) -> str:
+        """Text of the latest assistant turn that says something, or ""."""
+        return next(
+            (m.text for m in reversed(self.messages) if m.role == "assistant" and m.text.strip()),
+            "",
+        )
+
+    @property
+    def opening_question(self) -> str:
+        """Text of the first user turn, or "" when there is none before the last one."""
+        earlier = self.messages[:-1]
+        return next((m.text for m in earlier if m.role == "user" and m.text.strip()), "")
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """What a detector reads: a conversation and the reply that is about to be delivered."""
+
+    conversation: Conversation
+    reply: str
+
+
+def text_of(content: object, *, param: str = "content") -> tuple[str, bool]:
+    """Return the text of a message's content and whether it holds other parts besides.
+
+    Raises:
+        InvalidRequestError: If the content is neither text, None nor a list of parts.
+    """
+    if content is None:
+        return "", False
+    if isinstance(content, str):
+        return content, False
+    if not isinstance(content, Sequence) or isinstance(content, bytes):
+        kind = type(content).__name__
+        raise InvalidRequestError(f"{param} must be text or a list of parts, not {kind}", param=param)
+    return _join_parts(content, param)
+
+
+def _join_parts(parts: Iterable[Any], param: str) -> tuple[str, bool]:
+    texts: list[str] = []
+    media = False
+    for index, part in enumerate(parts):
+        if isinstance(part, str):
+            texts.append(part)
+        elif not isinstance(part, Mapping):
+            where = f"{param}.{index}"
+            raise InvalidRequestError(f"{where} must be an object", param=where)
+        elif part.get("type") in _TEXT_PARTS and isinstance(part.get("text"), str):
+            texts.append(part["text"])
+        else:
+            media = True
+    return "\n".join(texts), media
+
+
+def _message(entry: object, index: int) -> Message:
+    where = f"messages.{index}"
+    if not isinstance(entry, Mapping):
+        raise InvalidRequestError(f"{where} must be an object with role and content", param=where)
+    role = entry.get("role")
+    if role not in ROLES:
+        known = ", ".join(sorted(ROLES))
+        raise InvalidRequestError(
+            f"{where}.role is {role!r}; known roles: {known}", param=f"{where}.role"
+        )
+    text, media = text_of(entry.get("content"), param=f"{where}.content")
+    return Message(role, text, media)

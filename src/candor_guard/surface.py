@@ -1,0 +1,112 @@
+"""What a wire format has to offer so that the flow can guard it.
+
+A surface (`candor_guard.wire.chat`, and one file each for further formats) turns bytes into an
+exchange and back. The flow knows these Protocols only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from candor_guard.conversation import Conversation
+from candor_guard.outcome import Usage
+
+
+class ReplyReader(Protocol):
+    """Reads an upstream body as it arrives, in pieces of any size, without keeping its bytes.
+
+    Attributes:
+        text: The reply's text so far.
+        text_bytes: Its length in UTF-8 bytes.
+        skip: Why this reply cannot be judged (``tool_calls``, ``refusal``, …), or None.
+        usage: As told so far, or None.
+        safe: How many bytes from the start may leave before the end is known without closing
+            the door on an annotation (all complete frames before the finish frame).
+    """
+
+    @property
+    def text(self) -> str: ...  # noqa: D102 - documented above
+
+    @property
+    def text_bytes(self) -> int: ...  # noqa: D102
+
+    @property
+    def skip(self) -> str | None: ...  # noqa: D102
+
+    @property
+    def usage(self) -> Usage | None: ...  # noqa: D102
+
+    @property
+    def safe(self) -> int: ...  # noqa: D102
+
+    def feed(self, data: bytes) -> None:
+        """Take the next piece."""
+        ...
+
+    def end(self) -> None:
+        """Say that the body is complete."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Annotation:
+    """What is written into a delivered body.
+
+    Attributes:
+        candor: The ``candor`` object, or None to add none.
+        usage: Replaces the usage that the body states, where it states one; None keeps it.
+    """
+
+    candor: Mapping[str, Any] | None
+    usage: Usage | None = None
+
+
+class Surface(Protocol):
+    """One wire format of guarded requests."""
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+
+    @property
+    def keepalive(self) -> bytes:
+        """Bytes that keep an idle stream alive without meaning anything to a client."""
+        ...
+
+    def reader(self, request: GuardedRequest) -> ReplyReader:
+        """Return a fresh reader for a reply to this request."""
+        ...
+
+    def with_instruction(self, request: GuardedRequest, instruction: str) -> bytes:
+        """Return the request's body with an instruction added near the end of its messages."""
+        ...
+
+    def accepts(self, request: GuardedRequest, text: str) -> bool:
+        """Whether a regenerated text keeps what the request demands (structured output)."""
+        ...
+
+    def annotate(self, request: GuardedRequest, body: bytes, annotation: Annotation) -> bytes:
+        """Return a reply's body (or its tail from ``safe`` on) with the annotation written in."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class GuardedRequest:
+    """A parsed request, with the client's own bytes beside what was read from them.
+
+    Attributes:
+        surface: The format that it came in.
+        body: The bytes as the client sent them; forwarded untouched.
+        payload: The parsed body.
+        conversation: What the detectors read; None when `skip` says why there is none.
+        stream: Whether the client asked for a stream.
+        skip: Why a reply to this request is never judged (``n``, ``logprobs``, …), or None.
+    """
+
+    surface: Surface
+    body: bytes
+    payload: Mapping[str, Any]
+    conversation: Conversation | None
+    stream: bool
+    skip: str | None = None

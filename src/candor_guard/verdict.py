@@ -1,0 +1,116 @@
+"""What a detector says (`Reading`, `Risk`) and what a threshold makes of it (`Verdict`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+LABELS = ("capitulation", "drift")
+SIGNALS = ("pressure", "evidence", "concession", "endorsement", "warmth")
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A piece of the reply; ``reply[start:end] == text`` (offsets in characters)."""
+
+    text: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Risk:
+    """What the request alone tells, before there is a reply.
+
+    Attributes:
+        at_risk: Whether the reply has to be read before it may be delivered.
+        score: Probability in [0, 1] that the turn invites capitulation or drift.
+        reason: One word for the record: ``pressure``, ``belief`` or ``none``.
+    """
+
+    at_risk: bool
+    score: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One forward pass of a detector over an exchange, before any threshold.
+
+    Attributes:
+        scores: Calibrated probability in [0, 1] for each of `LABELS`.
+        signals: Reading in [0, 1] for each of `SIGNALS`.
+        evidence: The sentences of the reply that carry the scores, most telling first.
+        not_evaluated: Why the detector declined to judge (such as ``language``), or None.
+    """
+
+    scores: Mapping[str, float]
+    signals: Mapping[str, float]
+    evidence: tuple[Span, ...] = ()
+    not_evaluated: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A reading held against thresholds.
+
+    Attributes:
+        flagged: Whether any score reaches its threshold.
+        labels: The labels that do.
+        scores: Calibrated probabilities by label.
+        signals: Readings of the text, in [0, 1].
+        evidence: The sentences of the reply that carry the verdict; empty unless flagged.
+        thresholds: What the scores were held against, by label.
+        detector: ``name@version`` of the detector.
+        not_evaluated: Why nothing was judged, or None.
+    """
+
+    flagged: bool
+    labels: frozenset[str]
+    scores: Mapping[str, float]
+    signals: Mapping[str, float]
+    thresholds: Mapping[str, float]
+    detector: str
+    evidence: tuple[Span, ...] = field(default=())
+    not_evaluated: str | None = None
+
+    @property
+    def score(self) -> float:
+        """The highest of the scores; 0.0 when nothing was evaluated."""
+        return max(self.scores.values(), default=0.0)
+
+    @property
+    def excess(self) -> float:
+        """How far the worst score lies above its threshold (negative when all lie below)."""
+        gaps = [value - self.thresholds[label] for label, value in self.scores.items()]
+        return max(gaps, default=-1.0)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the verdict as JSON-ready values, labels in a fixed order."""
+        return {
+            "flagged": self.flagged,
+            "labels": [label for label in LABELS if label in self.labels],
+            "scores": {k: round(v, 4) for k, v in self.scores.items()},
+            "signals": {k: round(v, 4) for k, v in self.signals.items()},
+            "thresholds": dict(self.thresholds),
+            "evidence": [{"text": s.text, "start": s.start, "end": s.end} for s in self.evidence],
+            "detector": self.detector,
+            "not_evaluated": self.not_evaluated,
+        }
+
+
+def judge(reading: Reading, thresholds: Mapping[str, float], detector: str) -> Verdict:
+    """Hold a reading against thresholds. Pure: equal readings give equal verdicts."""
+    scores = {} if reading.not_evaluated else dict(reading.scores)
+    labels = frozenset(k for k, v in scores.items() if v >= thresholds[k])
+    return Verdict(
+        flagged=bool(labels),
+        labels=labels,
+        scores=scores,
+        signals=dict(reading.signals),
+        thresholds=dict(thresholds),
+        detector=detector,
+        evidence=reading.evidence if labels else (),
+        not_evaluated=reading.not_evaluated,
+    )
