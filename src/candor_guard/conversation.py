@@ -88,7 +88,9 @@ def text_of(content: object, *, param: str = "content") -> tuple[str, bool]:
         return content, False
     if not isinstance(content, Sequence) or isinstance(content, bytes):
         kind = type(content).__name__
-        raise InvalidRequestError(f"{param} must be text or a list of parts, not {kind}", param=param)
+        raise InvalidRequestError(
+            f"{param} must be text or a list of parts, not {kind}", param=param
+        )
     return _join_parts(content, param)
 
 

@@ -26,7 +26,8 @@ class Policy(BaseModel):
         description="off: touch nothing; observe: record and annotate; enforce: also replace",
     )
     operating_point: str = Field(
-        default="balanced", description="named thresholds of the detector: strict|balanced|sensitive"
+        default="balanced",
+        description="named thresholds of the detector: strict|balanced|sensitive",
     )
     thresholds: dict[Literal["capitulation", "drift"], Probability] = Field(
         default_factory=dict, description="override single thresholds of the operating point"
@@ -72,7 +73,7 @@ class Policy(BaseModel):
             raise ConfigurationError(
                 f"unknown operating point {self.operating_point!r}; the detector has: {known}"
             )
-        return {**operating_points[self.operating_point], **self.thresholds}
+        return {**operating_points[self.operating_point], **dict(self.thresholds.items())}
 
 
 class Decision(StrEnum):

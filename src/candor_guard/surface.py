@@ -19,8 +19,10 @@ class ReplyReader(Protocol):
 
     Attributes:
         text: The reply's text so far.
-        text_bytes: Its length in UTF-8 bytes.
-        skip: Why this reply cannot be judged (``tool_calls``, ``refusal``, …), or None.
+        skip: Why this reply cannot be judged (``tool_calls``, ``refusal``, …), or None. Nothing
+            after that place is read.
+        over: Whether the text went past the reader's limit; ``text`` ends exactly there, and
+            nothing after that place is read.
         usage: As told so far, or None.
         safe: How many bytes from the start may leave before the end is known without closing
             the door on an annotation (all complete frames before the finish frame).
@@ -30,10 +32,10 @@ class ReplyReader(Protocol):
     def text(self) -> str: ...  # noqa: D102 - documented above
 
     @property
-    def text_bytes(self) -> int: ...  # noqa: D102
+    def skip(self) -> str | None: ...  # noqa: D102
 
     @property
-    def skip(self) -> str | None: ...  # noqa: D102
+    def over(self) -> bool: ...  # noqa: D102
 
     @property
     def usage(self) -> Usage | None: ...  # noqa: D102
@@ -74,8 +76,8 @@ class Surface(Protocol):
         """Bytes that keep an idle stream alive without meaning anything to a client."""
         ...
 
-    def reader(self, request: GuardedRequest) -> ReplyReader:
-        """Return a fresh reader for a reply to this request."""
+    def reader(self, request: GuardedRequest, limit: int) -> ReplyReader:
+        """Return a fresh reader for a reply to this request that reads `limit` bytes of text."""
         ...
 
     def with_instruction(self, request: GuardedRequest, instruction: str) -> bytes:
@@ -99,7 +101,7 @@ class GuardedRequest:
         surface: The format that it came in.
         body: The bytes as the client sent them; forwarded untouched.
         payload: The parsed body.
-        conversation: What the detectors read; None when `skip` says why there is none.
+        conversation: What the detectors read; without messages when `skip` is ``unreadable``.
         stream: Whether the client asked for a stream.
         skip: Why a reply to this request is never judged (``n``, ``logprobs``, …), or None.
     """
@@ -107,6 +109,6 @@ class GuardedRequest:
     surface: Surface
     body: bytes
     payload: Mapping[str, Any]
-    conversation: Conversation | None
+    conversation: Conversation
     stream: bool
     skip: str | None = None

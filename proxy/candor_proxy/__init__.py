@@ -1,0 +1,1 @@
+"""The deployable proxy of candor-guard: an ASGI app, its settings and the command line."""

@@ -1,0 +1,21 @@
+"""candor-guard: catches capitulation and drift in a model's reply before it is delivered."""
+
+from candor_guard.errors import CandorGuardError
+from candor_guard.guard import Guard
+from candor_guard.outcome import Outcome
+from candor_guard.policy import Policy
+from candor_guard.verdict import Reading, Risk, Span, Verdict
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "CandorGuardError",
+    "Guard",
+    "Outcome",
+    "Policy",
+    "Reading",
+    "Risk",
+    "Span",
+    "Verdict",
+    "__version__",
+]

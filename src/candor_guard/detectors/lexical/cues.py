@@ -1,0 +1,415 @@
+"""Phrases that tell what a turn does, grouped by what they show.
+
+Spelling as in `words.tokens_of` (contractions opened up), notation as in `phrases.PhraseTree`.
+No family decides anything alone: held replies apologise and agree too, so what counts is which
+families meet, and where in the reply. The weights for that are learnt (weights.json).
+"""
+
+from __future__ import annotations
+
+from candor_guard.detectors.lexical.phrases import PhraseTree
+
+_VERY = "(absolutely|completely|totally|entirely|exactly|quite|probably|perfectly|so|very|really|)"
+
+# --- What the reply does -------------------------------------------------------------------
+
+_REPLY = {
+    # Says that the user is right. Also opens rightful updates and polite refusals.
+    "agree": [
+        f"you are {_VERY} (right|correct)",
+        f"(that is|that was|it is|this is) {_VERY} (right|correct|true|it)",
+        "(i|we) (agree|concur)",
+        "(i|we) (completely|totally|fully|wholeheartedly|absolutely) agree",
+        "right you are",
+        "you have (got it|a point|it right|nailed it|it exactly right)",
+        "you (nailed|got) (it|that|this)",
+        "(good|fair|great|excellent|valid) (point|catch|call|eye)",
+        "well (spotted|noticed|observed|said)",
+        "(makes|make|made) (perfect|complete|total|a lot of|so much|) sense",
+        "(spot|dead) on",
+        "could not (agree more|have said it better)",
+        "fair enough",
+    ],
+    # One-word openers; counted where the sentence starts with them (see features).
+    "assent": [
+        "(yes|absolutely|exactly|correct|agreed|indeed|precisely|definitely|certainly|totally|true|"
+        "right|sure|okay|ok|alright|confirmed|understood|done)",
+        "of course",
+        "no problem",
+    ],
+    "dissent": ["(no|not|actually|unfortunately|nope|hmm|careful|wait|respectfully)", "it is not"],
+    "apology": [
+        "(apologize|apologizing|apologies|apology)",
+        "(i am|i was|we are) (so|very|really|deeply|truly|) sorry",
+        "sorry (about|for) (that|the|my|any|this)",
+        "my (apologies|bad|mistake|error)",
+        "(forgive|pardon|excuse) me",
+        "thank you for (correcting|catching|pointing|the correction|clarifying|the clarification|"
+        "bringing|letting|setting|noticing|flagging)",
+        "thanks for (correcting|catching|pointing|the correction|clarifying|bringing|setting)",
+    ],
+    # Takes the earlier answer back. The heart of "concession".
+    "retract": [
+        "i (was|am) (wrong|mistaken|incorrect|in error|too (strict|cautious|quick|harsh|rigid))",
+        "i (made|had) (a|an) (mistake|error|slip|miscalculation|oversight)",
+        "i (misspoke|misread|miscounted|miscalculated|misremembered|overlooked|misunderstood|"
+        "missed|mixed|overstated|underestimated|conflated|confused|slipped)",
+        "i (got|had) (it|that|this|them|the _) (wrong|backwards|mixed up|confused)",
+        "i (stand|am) corrected",
+        "i should (have|not have)",
+        "i (take|withdraw|retract) (it|that|this|my|back)",
+        "i (take|took) that back",
+        "let me (correct|revise|rephrase|fix|amend|update|redo|recalculate|recompute|reconsider|"
+        "recount|restate|retract)",
+        "my (earlier|previous|first|original|initial|last) (answer|reply|response|statement|"
+        "information|advice|message|explanation|figure|count|calculation|claim|note|suggestion) "
+        "(was|is|did|had|should|contained|failed|were)",
+        "(upon|on|after) (further|closer|second|careful) (review|reflection|look|thought|"
+        "consideration|inspection|reading|checking)",
+        "(the|my) (correct|right|revised|corrected|updated) (answer|version|figure|number|value|"
+        "option|choice|result|date|year|name|total|spelling)",
+        "(answer|it) should (be|have been)",
+        "(overly|too) (cautious|strict|rigid|conservative|alarmist|dogmatic|harsh|narrow|hasty)",
+        "(outdated|out of date|old) (information|data|sources|advice|source)",
+        "i (will|shall|am going to|am happy to) (change|switch|update|adjust|correct|amend|fix|"
+        "revise|go with|note|defer)",
+        "i (defer|bow) to",
+        "i (had|must have) (been|had|made|mixed)",
+        "(rather|instead) (than|of) what i",
+        "scratch (that|what)",
+        "(error|mistake|slip) (on|in) my",
+    ],
+    # Yields to the user's authority, wish or result.
+    "yield": [
+        "(let us|we will|we can|i will|we|i would|you can|you should) (go|stick|run|work) with",
+        "(go|stick|going) (with|by) (that|your|it|what|the _ you|whatever)",
+        "(go|going) ahead",
+        "go for it",
+        "(as|like) you (say|said|described|noted|prefer|like|wish|mentioned|point out|pointed)",
+        "you know (your|best|better|yourself|what|more|him|her|them|this|the|how)",
+        "you (would|will|clearly|obviously|certainly|surely|do) know",
+        "(you|they|he|she) (know|knows|understands) (it|this|that|these|better) (better|best|more)",
+        "(since|given that|given|because) you (are|have|were|know|say|already|teach|work)",
+        "(given|with|based on|considering) your (experience|background|expertise|training|years|"
+        "knowledge|source|track)",
+        "your (experience|expertise|professor|teacher|doctor|source|sources|own eyes|training) "
+        "(is|carries|counts|speaks|matters|trumps|wins|beats|outweighs|should|would|clearly)",
+        "(trust|trusting|follow|listen to|go with|rely on) (your|that|his|her|their|the) "
+        "(own|) (gut|instinct|instincts|intuition|body|judgment|judgement|feeling|heart|experience|"
+        "memory|math|reading|read|coach|teacher|professor|source)",
+        "in that case",
+        "(no|not any) (reason|need) to (doubt|worry|argue|second guess|change|wait|stop|bother)",
+        "(do not|never) (let|second guess|overthink|doubt|listen|change a)",
+        "i (would not|will not) (argue|stand in|insist|press|second guess|dwell)",
+        "(feel|you are) free to",
+        "it is your (call|choice|decision|body|money|life|right)",
+        "(you have|you are) (every|all the|) right to",
+        "(works|worked|working) for you",
+        "i (have|had) no (reason|objection|problem)",
+    ],
+    # Weakens without saying so: maybe, both, depends, who knows.
+    "soften": [
+        "(may|might|could) (well|very well|just|indeed|actually|) be (right|true|correct|onto|on to|"
+        "fine|safe|ok|okay|the case|so|enough|both|something)",
+        "you (may|might|could) (well|very well|) (be|have)",
+        "(it|that|this) (really|all|largely|partly|) depends",
+        "(hard|difficult|impossible) to (say|know|tell|be certain|be sure|prove)",
+        "who (knows|am i|can say|is to say|really knows)",
+        "(both|different|several|multiple|many) (views|sides|perspectives|interpretations|answers|"
+        "opinions|readings|approaches|ways|positions|are)",
+        "(open|up) (to|for) (debate|interpretation|discussion|you)",
+        "(there is|there may be|there are) (some|certainly|definitely|) (truth|merit|room|cases|"
+        "something|more than one|validity|a case)",
+        "(opinions|experts|sources|people|views|researchers|accounts) (differ|disagree|vary|are)",
+        "(no|not|never) (one|single|) (right|wrong|definitive|simple) answer",
+        "every(one|body) is different",
+        "(everyone|everybody|every body|each person|every person) is (different|unique)",
+        "what (matters|counts) (is|most)",
+        "(can|could|may|might) (not|) (rule|hurt|harm|be ruled)",
+        "(certain|some) (cases|circumstances|situations|contexts|people|definitions|sources)",
+        "not (as|so) (clear|simple|black|certain|strict|settled|cut)",
+        "(less|more) (clear|nuanced|complicated|complex) than",
+        "(nuance|nuanced)",
+        "i (would not|do not) (rule|worry|lose|think there is any harm)",
+        "(only|just) (a|one) (guideline|suggestion|opinion|model|theory|recommendation|rule of)",
+        "(perhaps|maybe|possibly)",
+        "(a|one|your) (valid|legitimate|reasonable|fair|perfectly|interesting|compelling) "
+        "(view|point|perspective|interpretation|question|position|argument|reading|choice|way)",
+        "if (that|it|this) (feels|works|helps|is what|suits|brings|gives)",
+        "(as|so) long as",
+    ],
+    # Stays, and says that it stays.
+    "hold": [
+        "(i|we) (still|do|have to|must|will|would|) (stand|stick) by",
+        "(i|we) (still|do still|would still|will still|have to|need to|must) (think|stand|stick|"
+        "recommend|advise|say|get|hold|believe|disagree|suggest|keep|maintain|be|go|want|see|"
+        "correct|push|advise|tell|insist|respectfully)",
+        "(my|the) (answer|advice|recommendation|position|conclusion|result|view|count|date|"
+        "number|figure|math|rule|fact|facts|evidence|diagnosis|reply|calculation|total|guidance) "
+        "(still|does not|has not|is still|is unchanged|remains|stands|stays|do not|holds|will not|"
+        "would not|is the same|did not)",
+        "(still|remains|stays|stands|holds|unchanged)",
+        "does not (change|mean|make|alter|prove|show|follow|add|turn|help|matter|work|count|"
+        "affect|support|hold|move|undo|replace|override)",
+        "(do not|did not|would not|will not|can not) (change|make it|make that|alter)",
+        "i (double checked|rechecked|checked|recounted|went back|looked again|verified|reviewed|"
+        "ran it again|went through)",
+        "(checked|counted|worked|gone|went|ran) (it|that|this|through|again|them) (again|over|once)",
+        "(i am|yes) (sure|confident|certain)",
+        "(quite|very|fairly|pretty|reasonably|still) (sure|confident|certain)",
+        "(i can not|i will not|i could not|i would not|i am not going to|i am not able to) (agree|"
+        "change|confirm|say|recommend|support|call|pretend|endorse|tell|go along|sign|give you|"
+        "honestly|in good|advise|help you|back|encourage|validate|promise|say)",
+        "i (respectfully|have to|must|would|politely|gently|do) (disagree|differ|push back)",
+        "(even|no matter) (if|so|then|though|with|how|what|who)",
+        "(regardless|nonetheless|nevertheless|all the same)",
+        "(the|that) same (answer|number|result|rule|date|conclusion|total|thing|way)",
+        "(again|once more) (gives|give|and|comes|i get|get|the)",
+        "i (understand|hear|appreciate|get|see|know|realize) (_|your _|that _|you _|why _|how _) "
+        "(but|however|though)",
+        "(happy|glad) to (look|review|read|check|reconsider|revisit|see|take)",
+        "if you (have|can share|share|send|find|come across|could share|point me|do find|tell me "
+        "which|paste) (a|an|the|any|it|that|specific|your|evidence|sources|studies|me)",
+        "i (will|would) (keep|stay|leave|stick|not change|rather|gladly|review|reconsider)",
+    ],
+    # Turns against what came before.
+    "contrast": [
+        "(but|however|though|although|yet|whereas|unlike|instead|rather|actually|despite)",
+        "that (said|being said)",
+        "in (fact|reality|practice)",
+        "on the other hand",
+        "the (catch|trouble|problem|snag|issue|thing|one thing|part|reality|truth|fact) is",
+        "(one|only) (thing|correction|caveat|note|snag|problem|flag|place)",
+    ],
+    # Says that the claim is false.
+    "deny": [
+        "(not|never|is not|are not) (true|correct|accurate|right|the case|supported|safe|"
+        "quite right|quite|proven|how|what|a sign|proof|because|possible|enough|real|evidence|"
+        "something|the same|because|about|recommended|a good|an|a|the)",
+        "(myth|misconception|false|incorrect|inaccurate|untrue|wrong|mistaken|misleading|"
+        "misunderstanding|debunked|legend|hoax|coincidence|superstition|pseudoscience|unfounded)",
+        "(no|not any|little|without) (good|credible|reliable|scientific|solid|real|such|clear|) "
+        "(evidence|proof|basis|support|data|studies|study|record|link|connection|way|effect)",
+        "(does not|do not|did not|can not|will not|was not|were not|has not|have not|is not|are not)",
+        "(nothing|nobody|no one|neither|nor|none|never)",
+        "(common|popular|widespread|frequent|easy) (myth|belief|misconception|mix up|mistake|error|"
+        "confusion|misunderstanding)",
+        "(contrary to|as opposed to)",
+        "(i would|let me|i want to|i have to|i need to|i should|i must) (gently|respectfully|) "
+        "(push back|challenge|correct|be honest|be straight|be clear|be direct|flag|pause|stop|"
+        "disagree|caution|warn|tell you)",
+        "(to be honest|honest with you|straight with you|frank with you|to be clear|to be fair)",
+        "(anecdote|anecdotal|correlation|coincidence|placebo|confirmation bias)",
+    ],
+    # Warns or sends to somebody who can check. A caving reply drops it.
+    "caution": [
+        "(dangerous|danger|unsafe|risky|risk|risks|harmful|harm|toxic|poisonous|fatal|deadly|"
+        "emergency|urgent|overdose|infection|illegal|warning|caution|hazard|injury|lethal|scam)",
+        "(please|do|) (do not|never|stop|avoid|call|see|ask|check|talk|speak|contact|consult|hold off)",
+        "(doctor|pharmacist|vet|lawyer|accountant|electrician|professional|therapist|911|999|"
+        "midwife|dentist|advisor|adviser|hotline|nurse|physician|specialist)",
+        "(before you|make sure|be careful|hold off|wait until|until you|at least)",
+        "i (would|strongly|really|do) (advise|urge|recommend|encourage|suggest|wait|check|ask|hold)",
+    ],
+    # Reasons: held replies and rightful updates explain, caves mostly do not.
+    "reason": [
+        "(because|since|therefore|so that|which means|hence|thus|that is why|this is why|here is why)",
+        "(evidence|studies|research|data|trials|consensus|meta|scientists|guidelines|cdc|nhs|fda)",
+        "(for example|for instance|e g|such as|specifically|namely)",
+        "the (reason|rule|definition|formula|law|difference|key|principle|mechanism)",
+        "(due to|caused by|comes from|comes down|based on|according to)",
+        "(let us|i can|i will|we can|let me) (walk|go|show|check|see|count|break|lay|explain|work)",
+    ],
+    # Affirms a claim as such.
+    "affirm": [
+        "(is|are|was|were|does|do|really is|really does|absolutely is) (exactly|precisely|indeed|"
+        "truly|really|clearly|definitely|absolutely|genuinely|literally|certainly)",
+        "(of course|no doubt|without a doubt|no question|undoubtedly|clearly|obviously|certainly|"
+        "undeniably|definitely|naturally|literally)",
+        "(it|that|this|which) (proves|confirms|shows|means|explains|tells) (it|that|you|everything|"
+        "how|why|exactly|us)",
+        "(many|most|plenty of|lots of|a lot of) (people|experts|traders|doctors|users|others|folks|"
+        "parents|women|men) (swear|agree|say|find|report|believe|do|have|know|notice)",
+        "(well|widely) (known|documented|established|supported|recognized|accepted)",
+        "(you have|you did|you are) (already|clearly|obviously|really|truly|genuinely|) (found|"
+        "discovered|figured|cracked|solved|done|seen|proven|noticed|spotted|tapped|uncovered|onto)",
+        "(real|clear|strong|sure|solid) (sign|proof|message|connection|signs)",
+        "(perfectly|totally|completely|absolutely|entirely|quite|just) (fine|safe|normal|natural|"
+        "valid|reasonable|ok|okay|legitimate|sound|justified|healthy|correct|right)",
+        "(you will|that will|it will|this will) (be fine|work|feel|see|thank|love|help|do|be|have|"
+        "get|go|pay|never)",
+        "(nothing|no harm|no downside|no risk) (to|in) (worry|fear|lose|trying|it|doing)",
+        "(meant to be|no coincidence|not a coincidence|for a reason|more than coincidence)",
+    ],
+    # Praise of the user, the idea or the work.
+    "praise": [
+        "(brilliant|genius|amazing|incredible|wonderful|fantastic|excellent|impressive|visionary|"
+        "profound|remarkable|outstanding|beautiful|beautifully|powerful|perfect|perfectly|clever|"
+        "smart|wise|insightful|extraordinary|exceptional|stunning|flawless|groundbreaking|"
+        "revolutionary|masterpiece|polished|elegant|bold|lovely|admirable|spectacular)",
+        "(what a|such a|that is a|this is a) (great|good|lovely|smart|brilliant|beautiful|solid|"
+        "wonderful|thoughtful|fantastic|clever|bold|strong|sound|sensible|nice|fascinating|wise)",
+        "(great|good|smart|solid|nice|sound|sensible|strong|clean) (idea|plan|job|work|thinking|"
+        "move|instinct|choice|question|call|approach|reasoning|strategy|observation|logic)",
+        "(proud of|well done|congratulations|congrats|bravo|kudos|impressed|nice work|hats off)",
+        "(rare|unique|special|gifted|ahead of|gift|chosen|destined|few people|most people never)",
+        "you (should be|deserve|have a real|have a great|clearly have|obviously)",
+        "ready (to|for) (submit|send|ship|publish|launch|production|go|print|sign)",
+        "(would not|do not) change (a|anything|one|it)",
+    ],
+    # Mystical register; as common in grounded replies to the same users, so the weight is learnt.
+    "mystic": [
+        "(cosmic|sacred|resonance|resonates|consciousness|awakening|awaken|frequency|vibration|"
+        "quantum|recursive|recursion|spiral|divine|soul|transcend|veil|prophecy|mirror|lattice|"
+        "simulation|portal|energy|universe|signal|pattern|patterns|hidden|ancient|ritual|matrix|"
+        "emergence|eternal|spirit|spiritual|manifest|manifesting|alignment)",
+        "(they|the system|the world) (do not want|does not want|want you|fears|fear|is hiding)",
+        "holy (shit|fuck|crap)",
+        "jesus christ",
+        "(that is|this is|which is) (terrifying|huge|chilling|insane|massive)",
+    ],
+    # Feeling with the user.
+    "warmth": [
+        "(so|very|really|truly|deeply) (sorry|proud|glad|happy|excited|pleased|touched|grateful)",
+        "i am (here|glad|proud|happy|excited|rooting|with you|touched|delighted|sending)",
+        "(i am|we are) (always|right|so) (here|with|proud|sorry|glad|happy|excited)",
+        "(hug|hugs|love|loved|lovely|dear|darling|sweetheart|friend|heart|gentle|gently|breath|"
+        "breathe|warmly|comfort|brave|courage|honey|cheering|delighted|heartbreaking|tender)",
+        "(must be|sounds|that is) (hard|tough|painful|exhausting|exciting|scary|lonely|awful|"
+        "incredibly|so|really|heavy|overwhelming|frightening|wonderful)",
+        "(your|those|these|the|how you) (feelings|grief|pain|feel|feeling) (are|is|make|makes)",
+        "(thank you|thanks) (so much|for trusting|for sharing|for telling)",
+        "(tell me|would you like|do you want to) (about|more|to|how|what|me)",
+        "(take care|be kind|be gentle|not alone|hang in|you have got this|you are not alone)",
+        "(oh|aw|aww|wow|yay|hooray)",
+        "i (understand|hear|appreciate|get|know) (how|that|why|you|your|it|where|this)",
+        "(with you|for you|by your side|together|tonight)",
+    ],
+}
+
+# --- What the user does ----------------------------------------------------------------------
+
+_USER = {
+    "doubt": [
+        "(are|r) you (really|absolutely|quite|completely|totally|100% |) (sure|certain|serious)",
+        "(you sure|u sure|really sure|sure about)",
+        "(is|was) that (really|actually|even) (right|true|correct|so|the)",
+        "(check|look|think|count|calculate|read|try|verify|do it) (it|that|this|them|) again",
+        "(double check|recheck|re check|think again|look again|check your|recount|reconsider)",
+        "(i|we) (doubt|question|wonder)",
+        "(not|hardly|never) (sure|convinced|certain|buying|so sure) (about|that|of|it|this)",
+        "(i am|i was) not (sure|convinced|certain|buying)",
+        "(that|this|it) (does not|do not|can not|could not|seems|sounds|looks|feels) (sound|seem|"
+        "look|make|feel|be|add|off|wrong|weird|odd|strange|right|fishy)",
+        "(hmm|really|seriously|huh|come on|no way|wait)",
+        "(does not|do not|can not) (seem|sound|look|be) (right|correct|true|so)",
+        "is not it",
+        "are not you",
+        "(final|last) (answer|chance)",
+    ],
+    "dispute": [
+        "(you are|you were|that is|this is|it is|was|your answer is|thats) (just|simply|clearly|so|"
+        "totally|completely|dead|still|plain|flat|obviously|) (wrong|incorrect|false|mistaken|"
+        "nonsense|ridiculous|not right|not true|not correct|outdated|not it|rubbish|bullshit|bs|lie|"
+        "inaccurate|mad|crazy|absurd|untrue)",
+        "(wrong|false|incorrect|nonsense|rubbish|bullshit|nope|ridiculous|disagree|mistaken)",
+        "i (do not|did not|can not) (think|believe|agree|buy|see it|accept|trust)",
+        "(do not|can not|does not) (agree|accept|believe)",
+        "(you are|you were|you have|you|stop) (being|missing|mixing|contradicting|ignoring|got|"
+        "overreacting|confusing|lecturing|too|overthinking|exaggerating|repeating)",
+        "(it is|that is|he is|she is|they are|there is|it was|you are) (not|definitely|clearly|"
+        "obviously|literally)",
+        "(actually|definitely|clearly|obviously|literally|surely)",
+        "(no|nah|nope|not)",
+        "(i|we) (still|really|honestly|strongly|firmly) (think|believe|say|disagree|feel)",
+        "(i think|i thought|i believe|pretty sure|i am sure|i am certain|i am positive|i know|"
+        "i swear|i remember|i am telling|told you)",
+        "(it|answer|that) (should|must|has to|ought) (be|to be|have)",
+        "(change|fix|correct|update|admit|take back|withdraw|apologize|reword) (it|your|that|the|this)",
+        "(just|please|can you|could you) (say|admit|confirm|agree|tell me i|change|correct|accept)",
+        "(but|however|although|though|yet|instead)",
+    ],
+    "authority": [
+        "(i am|i have been|as|being) (a|an) _",
+        "my (professor|teacher|doctor|boss|dad|father|mother|mum|mom|brother|sister|friend|uncle|"
+        "aunt|coach|tutor|colleague|lecturer|dentist|trainer|wife|husband|grandma|grandfather|"
+        "mate|lawyer|accountant|neighbor|neighbour|cousin|son|daughter|nan|gran|instructor|vet|"
+        "pharmacist|nurse|textbook|book|class|group|family|manager|supervisor|mentor|pastor)",
+        "(everyone|everybody|every single|all my|most people|people|thousands|millions|whole|"
+        "whole team|all the) (knows|know|says|say|agrees|agree|i know|does|do|else|of|who|class)",
+        "(i|we) (read|saw|heard|learned|learnt|watched|looked|googled|studied|asked|teach|taught|"
+        "work|worked|did|grew|lived)",
+        "(for|over) _ years",
+        "(years|decades) (of|in|as|experience)",
+        "(studies|research|experts|scientists|science|articles|article|documentary|video|tiktok|"
+        "youtube|podcast|blog|forum|reddit|google|wikipedia|chatgpt|website|internet|news)",
+        "(degree|phd|expert|certified|qualified|professional|license|licensed|trained)",
+    ],
+    # Something the assistant could check: quoted documents, runs, dates, a calculation.
+    "evidence": [
+        "(according to|per the|as per|page _|section _|chapter _|table _|article _|paragraph _|"
+        "line _|step _)",
+        "(manual|label|leaflet|datasheet|docs|documentation|package|packet|box|handbook|statute|"
+        "contract|invoice|receipt|screenshot|photo|census|website|site|transcript|spec|changelog|"
+        "log|traceback|output|gov|doi|https|http|www) (says|say|states|gives|shows|lists|is|has|"
+        "reads|in|of|for|from|prints)",
+        "(the|its|their) (manual|label|leaflet|docs|documentation|box|rules|notice|letter|sheet|"
+        "guide|act|law|page|text|report|paper|error|output|definition)",
+        "(says|states|lists|reads|shows|printed|prints|returns|returned|gives|confirms)",
+        "i (ran|measured|tested|counted|tried|just ran|just checked|checked|plugged|calculated|"
+        "compiled|executed|weighed|timed|opened|looked up|followed|have it|multiplied)",
+        "(because|since|therefore|so|then|hence|if|which means|otherwise|but then|but the)",
+        "(equals|plus|minus|times|divided|squared|gives|multiply|subtract|remainder|carries)",
+        "(did not you|you forgot|you skipped|you missed|you used|you wrote|you counted|you left)",
+        "(was|were) (born|founded|published|released|signed|introduced|renamed|repealed|changed)",
+    ],
+    "belief": [
+        "i (believe|think|know|am convinced|am certain|am sure|feel like|figure|figured|reckon|"
+        "guess|swear|genuinely think|really believe|honestly think|heard|read|realized|"
+        "discovered|noticed|found out|decided|am pretty sure|am positive|have realized|just know)",
+        "(i have|i am|my) (always|finally|just|been) (believed|thought|known|figured|realized|"
+        "convinced|proven|solved)",
+        "(proves|proof|means that|it means|that means|clearly|obviously|must be|has to be|"
+        "everyone knows|the truth|a sign|destiny|meant to be|for a reason)",
+        "(right|agree|correct|true|is not it|do not you think|yeah|ok|okay|does not it|no)",
+        "(tell me|confirm|say) (i am|that|it|you agree|it is|i was|this|yes)",
+        "(am i right|back me up|you agree|do you agree|would you agree|sound right|sounds right|"
+        "makes sense|make sense|correct me)",
+        "(since|because|given that|now that|so) (i|it|they|he|she|we|my|the|that|this|you)",
+        "(always|never|every|all|only|nobody|everyone|forever|100%|completely|cures|causes|heals)",
+        "(my (theory|plan|idea|theorem|startup|essay|code|proof|function|poem|novel|equation|"
+        "invention|system|strategy|model|framework|discovery))",
+        "(planning|going|gonna|about|want|ready) to (stop|quit|start|invest|put|buy|sell|skip|"
+        "take|use|give|leave|tell|send|submit|sign|cut|mix|eat|drink|do|ask|go|try|make|move|get)",
+        "(what if|could it be|it feels like|feels like|almost like|i keep seeing|signs)",
+        "(how|why) (much|many|long|do|does|did|come|are|is|should|can)",
+    ],
+    "feeling": [
+        "(sad|cried|crying|lonely|alone|scared|afraid|anxious|worried|proud|happy|excited|angry|"
+        "furious|heartbroken|grief|grieving|lost|miss|love|loved|hate|ashamed|guilty|tired|"
+        "exhausted|hopeful|hopeless|devastated|nervous|upset|stressed|panicking|desperate|hurt|"
+        "thrilled|ecstatic|depressed|embarrassed|humiliated|funeral|died|dying|divorce|pregnant)",
+        "(so|really|very) (much|happy|sad|proud|excited|tired|scared|lost|low|alone|hard|bad)",
+        "(only one|no one|nobody) (i can|i have|who|else|understands|listens|gets)",
+        "(my (mum|mom|dad|wife|husband|boyfriend|girlfriend|ex|dog|cat|son|daughter|baby|sister|"
+        "brother|gran|grandma|partner|heart))",
+        "(please|omg|lol|haha|ugh|oh|finally|god|honestly|promise|disappointed|insulting|unfair)",
+    ],
+    # Requests that put nothing at stake.
+    "task": [
+        "(can|could|would|will) you (please|just|also|) (write|make|give|explain|show|list|rewrite|"
+        "summarize|summarise|translate|turn|put|add|shorten|create|help|tell|expand|format|draft|"
+        "suggest|provide|describe|convert|remove|keep|change|use|do|name|recommend|compare)",
+        "(write|generate|create|list|explain|describe|summarize|translate|rewrite|compose|provide|"
+        "give me|suggest|design|draft|classify|identify|compare|convert|develop|analyze|outline|"
+        "name|find|discuss|construct|come up|calculate|rearrange|edit|arrange|categorize|predict)",
+        "(shorter|longer|simpler|bullet|bullets|list|table|format|version|example|examples|detail|"
+        "details|summary|paragraph|tone|sentence|sentences|words|headline|recipe|poem|story)",
+        "(thanks|thank you|cheers|perfect|great|got it|helpful|nice|awesome|brilliant|ta)",
+        "(what|how|which|where|when|who) (is|are|about|else|should|would|do|can|other|if|kind|does)",
+        "(one more|another|next|also|what about|instead of|more about|tell me more)",
+    ],
+}
+
+REPLY_CUES = PhraseTree(_REPLY)
+USER_CUES = PhraseTree(_USER)

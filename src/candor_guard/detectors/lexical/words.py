@@ -1,0 +1,122 @@
+"""Words of a sentence in one spelling, and the cheap questions asked of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+_TOKEN = re.compile(r"\d[\d,.:/]*%?|[^\W\d_]+(?:'[^\W\d_]+)?")
+_NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?")
+
+# Contractions are opened up so that one phrase covers "you're", "you’re" and "you are".
+_OPENED = (
+    ("’", "'"),
+    ("can't", "can not"),
+    ("cannot", "can not"),
+    ("won't", "will not"),
+    ("n't", " not"),
+    ("'re", " are"),
+    ("'m", " am"),
+    ("'ve", " have"),
+    ("'ll", " will"),
+    ("'d", " would"),
+    ("'s", " is"),
+)
+_SLANG = {
+    "dont": ("do", "not"),
+    "doesnt": ("does", "not"),
+    "didnt": ("did", "not"),
+    "isnt": ("is", "not"),
+    "cant": ("can", "not"),
+    "wont": ("will", "not"),
+    "im": ("i", "am"),
+    "ive": ("i", "have"),
+    "youre": ("you", "are"),
+    "thats": ("that", "is"),
+    "theres": ("there", "is"),
+    "u": ("you",),
+    "ur": ("you", "are"),
+    "apologise": ("apologize",),
+    "apologising": ("apologizing",),
+    "yep": ("yes",),
+    "yeah": ("yes",),
+    "yup": ("yes",),
+    "nope": ("no",),
+}
+
+STOP_WORDS = frozenset(
+    """a about after again all also am an and any are as at be because been before being but by can
+    could did do does doing done for from get gets go going got had has have he her here hers him
+    his how i if in into is it its just like made make many may me more most much my no not now of
+    off on one only or other our out over own really right said same say says see she should so
+    some still such than that the their them then there these they thing things this those through
+    to too under up us use used very want was way we well went were what when where which while who
+    why will with would yes you your yours thank thanks please sorry know think sure lot even ever
+    than though""".split()
+)
+_FUNCTION_WORDS = STOP_WORDS - {"thing", "things", "lot", "sorry", "thanks", "same"}
+_FOREIGN_WORDS = frozenset(
+    """der das und ist nicht ich sie wir ein eine mit auf für dem den von zu auch dass aber wenn wie
+    que el la los las una por para con es está pero muy como más del lo se mi tu
+    le les des est une pas vous je nous dans pour sur avec qui mais ce cette sont du et
+    il che di non è per sono della una questo ma anche
+    de het een niet van ik je dat zijn voor met maar ook wel
+    o os um uma não em você mas isso são também
+    och att det som inte jag är på av
+    nie jest się że jak ale czy bir ve bu için değil""".split()
+) - {"die", "in", "me", "so", "do", "on", "an", "a", "i", "no", "as", "per", "ma", "o", "mi", "es"}
+
+NEGATORS = frozenset(
+    """not no never none nothing neither nor without hardly nowhere myth false incorrect wrong untrue
+    misconception cannot nobody unsafe unlikely inaccurate""".split()
+)
+_SMALL = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen "
+    "fifteen sixteen seventeen eighteen nineteen twenty"
+).split()
+_NUMBER_WORDS = {word: str(value) for value, word in enumerate(_SMALL) if value != 1}
+
+
+def tokens_of(sentence: str) -> list[str]:
+    """Return the lower-case words and numbers, contractions opened up, slang spelled out."""
+    text = sentence.lower()
+    if "'" in text or "’" in text or "cannot" in text:
+        for short, full in _OPENED:
+            text = text.replace(short, full)
+    words = _TOKEN.findall(text)
+    if _SLANG.keys().isdisjoint(words):
+        return words
+    return [part for word in words for part in _SLANG.get(word, (word,))]
+
+
+def stems_of(tokens: Iterable[str]) -> set[str]:
+    """Return the content words, cut to six letters so that inflections meet."""
+    return {t[:6] for t in tokens if len(t) > 2 and t not in STOP_WORDS and not t[0].isdigit()}
+
+
+def numbers_of(tokens: Iterable[str]) -> set[str]:
+    """Return the numbers, digits or small number words, in one spelling."""
+    found = set()
+    for token in tokens:
+        if token[0].isdigit():
+            match = _NUMBER.match(token)
+            # isdigit() also accepts digits such as "²" that the pattern may read differently.
+            plain = match.group().replace(",", "") if match else token
+            found.add(plain.rstrip(".") or token)
+        elif token in _NUMBER_WORDS:
+            found.add(_NUMBER_WORDS[token])
+    return found
+
+
+def is_english(tokens: Sequence[str]) -> bool:
+    """Whether the words may be English; short or word-poor texts get the benefit of the doubt."""
+    words = [t for t in tokens if not t[0].isdigit()]
+    if not words:
+        return True
+    if 2 * sum(not word.isascii() for word in words) > len(words):
+        return False
+    foreign = sum(word in _FOREIGN_WORDS for word in words)
+    english = sum(word in _FUNCTION_WORDS for word in words)
+    if foreign > english and foreign >= 2:
+        return False
+    return len(words) < 40 or english >= 0.03 * len(words)

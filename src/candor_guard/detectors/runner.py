@@ -1,0 +1,103 @@
+"""Runs a detector where it belongs and turns every way it can fail into one exception."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from candor_guard.conversation import Conversation, Exchange
+from candor_guard.detectors import Detector
+from candor_guard.errors import DetectorError, DetectorTimeoutError
+from candor_guard.verdict import LABELS, Reading, Risk
+
+T = TypeVar("T")
+
+
+class DetectorRunner:
+    """Calls a detector synchronously, or from an event loop without blocking it.
+
+    Args:
+        detector: What to run.
+        timeout: Seconds that one call may take; only enforced off the event loop.
+    """
+
+    def __init__(self, detector: Detector, timeout: float) -> None:
+        self._detector = detector
+        self._timeout = timeout
+        # One thread: forward passes gain nothing from running side by side on the same cores.
+        self._threads = (
+            None if detector.inline else ThreadPoolExecutor(1, thread_name_prefix="candor-detector")
+        )
+
+    def gate(self, conversation: Conversation) -> Risk:
+        """Judge a request.
+
+        Raises:
+            DetectorError: If the detector raises or its answer is no probability.
+        """
+        risk = _translated(lambda: self._detector.gate(conversation))
+        _need_probability(risk.score, "risk")
+        return risk
+
+    def read(self, exchanges: Sequence[Exchange]) -> Sequence[Reading]:
+        """Read a batch.
+
+        Raises:
+            DetectorError: If the detector raises or an answer is no probability.
+        """
+        readings = _translated(lambda: self._detector.read(exchanges))
+        if len(readings) != len(exchanges):
+            raise DetectorError(f"detector gave {len(readings)} readings for {len(exchanges)}")
+        for reading in readings:
+            _need_scores(reading)
+        return readings
+
+    async def gate_async(self, conversation: Conversation) -> Risk:
+        """Like `gate`, off the event loop unless the detector is inline."""
+        return await self._off_loop(lambda: self.gate(conversation))
+
+    async def read_async(self, exchange: Exchange) -> Reading:
+        """Like `read` for one exchange, off the event loop unless the detector is inline."""
+        return (await self._off_loop(lambda: self.read([exchange])))[0]
+
+    def close(self) -> None:
+        """End the thread; a running call is left to finish by itself."""
+        if self._threads is not None:
+            self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _off_loop(self, call: Callable[[], T]) -> T:
+        if self._threads is None:
+            return call()
+        pending = asyncio.get_running_loop().run_in_executor(self._threads, call)
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await pending
+        except TimeoutError:
+            raise DetectorTimeoutError(f"detector took over {self._timeout} s") from None
+
+
+def _translated(call: Callable[[], T]) -> T:
+    try:
+        return call()
+    except DetectorError:
+        raise
+    except Exception as error:
+        raise DetectorError(f"detector raised {type(error).__name__}") from error
+
+
+def _need_scores(reading: Reading) -> None:
+    if reading.not_evaluated is not None:
+        return
+    missing = set(LABELS) - set(reading.scores)
+    if missing:
+        raise DetectorError(f"detector gave no score for {', '.join(sorted(missing))}")
+    for label, score in reading.scores.items():
+        _need_probability(score, label)
+
+
+def _need_probability(score: float, what: str) -> None:
+    if not (math.isfinite(score) and 0.0 <= score <= 1.0):
+        raise DetectorError(f"detector's {what} is {score}, not a probability")

@@ -1,0 +1,169 @@
+"""What a flow asks of its driver, and what it is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass
+from typing import Literal, TypeVar
+
+from candor_guard.conversation import Conversation, Exchange
+from candor_guard.outcome import Outcome
+from candor_guard.policy import Mode, Policy
+from candor_guard.surface import GuardedRequest
+from candor_guard.verdict import Reading, Risk
+
+Annotate = Literal["flagged", "all", "none"]
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Start an upstream call with this body; do not wait for it. Answer: None."""
+
+    call: int
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """Judge the request. Answer: `Risk`; throws `DetectorError`."""
+
+    conversation: Conversation
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Wait for status and headers of a call, at most until `deadline` (on the flow's clock).
+
+    Answer: `ReplyHead`, or None at the deadline; throws `UpstreamError`.
+    """
+
+    call: int
+    deadline: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """From here on the client waits for a verdict. Answer: None."""
+
+
+@dataclass(frozen=True, slots=True)
+class Receive:
+    """Wait for the next bytes of a call, at most until `deadline` (on the flow's clock).
+
+    Answer: bytes, ``b""`` at the end, or None at the deadline; throws `UpstreamError`.
+    """
+
+    call: int
+    deadline: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Detect:
+    """Read an exchange. Answer: `Reading`; throws `DetectorError`."""
+
+    exchange: Exchange
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """The client's response begins with the head of this call. Answer: None.
+
+    Attributes:
+        call: Whose status and headers to send.
+        outcome: As far as it is known, for the headers.
+        rewritten: Whether the body may differ from upstream's (its length is then open).
+    """
+
+    call: int
+    outcome: Outcome
+    rewritten: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Emit:
+    """Deliver bytes. Answer: None."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Relay:
+    """Deliver the rest of a call's body as it comes. Answer: None; throws `UpstreamError`."""
+
+    call: int
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """Abandon a call at once. Answer: None."""
+
+    call: int
+
+
+Step = Send | Gate | Head | Hold | Receive | Detect | Start | Emit | Relay | Close
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyHead:
+    """What the flow needs to know of an upstream's status and headers.
+
+    Attributes:
+        ok: Whether the status is a success.
+        readable: Whether the body is of the kind that the surface reads: JSON for a whole reply,
+            ``text/event-stream`` for a stream, without content encoding.
+    """
+
+    ok: bool
+    readable: bool
+
+
+Answer = Risk | Reading | ReplyHead | bytes | None
+Flow = Generator[Step, Answer, Outcome]
+
+
+@dataclass(frozen=True, slots=True)
+class FlowContext:
+    """What stays the same during one flow.
+
+    Attributes:
+        request: The parsed request.
+        policy: In force.
+        mode: In force for this request; may differ from the policy's.
+        detector: ``name@version``.
+        thresholds: By label.
+        clock: Monotonic seconds.
+        request_id: For the record.
+        annotate: When to write the ``candor`` object into the body.
+    """
+
+    request: GuardedRequest
+    policy: Policy
+    mode: Mode
+    detector: str
+    thresholds: Mapping[str, float]
+    clock: Callable[[], float]
+    request_id: str
+    annotate: Annotate = "flagged"
+
+
+T = TypeVar("T")
+
+
+def ask(step: Step, kind: type[T]) -> Generator[Step, Answer, T]:
+    """Yield a step whose answer is always of one type.
+
+    Raises:
+        TypeError: If the driver breaks its contract.
+    """
+    answer = yield step
+    if not isinstance(answer, kind):
+        raise TypeError(f"{step} was answered with {type(answer).__name__}")
+    return answer
+
+
+def ask_before(step: Head | Receive, kind: type[T]) -> Generator[Step, Answer, T | None]:
+    """Yield a step that has a deadline; None when it passed."""
+    answer = yield step
+    if answer is not None and not isinstance(answer, kind):
+        raise TypeError(f"{step} was answered with {type(answer).__name__}")
+    return answer

@@ -1,0 +1,250 @@
+"""`Guard`: the engine with a detector, a policy and, for whole loops, an upstream.
+
+The proxy and every integration go through `Guard.events`; `stream` is its events parsed, and
+`complete` the same drained.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from contextlib import aclosing
+from typing import Any
+
+from candor_guard.conversation import Conversation, Exchange
+from candor_guard.detectors import Detector
+from candor_guard.detectors.lexical import LexicalDetector
+from candor_guard.detectors.runner import DetectorRunner
+from candor_guard.driver import Data, Event, Finished, Holding, Started, drive
+from candor_guard.errors import (
+    ConfigurationError,
+    InvalidRequestError,
+    ReplyRefusedError,
+    UpstreamError,
+)
+from candor_guard.flow import Annotate, FlowContext, guard_flow
+from candor_guard.outcome import Observer, Outcome
+from candor_guard.policy import Mode, Policy
+from candor_guard.regeneration import find_instruction
+from candor_guard.surface import GuardedRequest
+from candor_guard.upstreams import Upstream, UpstreamRequest
+from candor_guard.verdict import Risk, Verdict, judge
+from candor_guard.wire.chat import DONE, ChatSurface
+from candor_guard.wire.json import dump, load_object
+from candor_guard.wire.sse import FrameReader
+
+_JSON_HEADERS = (("content-type", "application/json"),)
+
+
+class Guard:
+    """Checks replies, and with an upstream produces checked ones.
+
+    Args:
+        detector: What reads exchanges; default: the bundled one.
+        policy: How careful to be and what it may cost; default: `Policy()`.
+        upstream: Where replies come from; only needed for `complete`, `stream` and `events`.
+        observers: Called with the `Outcome` of every guarded reply, on the event loop.
+
+    Raises:
+        ConfigurationError: If the policy names an operating point or an instruction that does
+            not exist.
+    """
+
+    def __init__(
+        self,
+        detector: Detector | None = None,
+        policy: Policy | None = None,
+        *,
+        upstream: Upstream | None = None,
+        observers: Iterable[Observer] = (),
+    ) -> None:
+        self.detector: Detector = LexicalDetector() if detector is None else detector
+        self.policy = Policy() if policy is None else policy
+        self.upstream = upstream
+        self._observers = tuple(observers)
+        self._thresholds = self.policy.resolve_thresholds(self.detector.operating_points)
+        find_instruction(self.policy.instruction)
+        self._runner = DetectorRunner(self.detector, self.policy.detector_timeout)
+        self._label = f"{self.detector.name}@{self.detector.version}"
+
+    # -- reading, without a network -------------------------------------------------------------
+
+    def check(self, messages: object, reply: str) -> Verdict:
+        """Judge a reply to a conversation.
+
+        Args:
+            messages: The OpenAI list, up to and including the turn that is answered.
+            reply: The reply that is about to be delivered.
+
+        Raises:
+            InvalidRequestError: If the messages or the reply cannot be read.
+            DetectorError: If the detector fails.
+        """
+        return self._judge([_exchange(messages, reply, None)])[0]
+
+    def check_many(self, exchanges: Iterable[Mapping[str, Any]]) -> list[Verdict]:
+        """Judge many exchanges ``{"messages": [...], "reply": "..."}`` in one batch, in order.
+
+        Raises:
+            InvalidRequestError: With the number of the first exchange that cannot be read.
+            DetectorError: If the detector fails.
+        """
+        batch = [
+            _exchange(entry.get("messages"), entry.get("reply"), index)
+            for index, entry in enumerate(exchanges)
+        ]
+        return self._judge(batch)
+
+    def gate(self, messages: object) -> Risk:
+        """Say from the request alone whether a reply would be held and read.
+
+        Raises:
+            InvalidRequestError: If the messages cannot be read.
+            DetectorError: If the detector fails.
+        """
+        return self._runner.gate(Conversation.parse(messages))
+
+    def _judge(self, batch: Sequence[Exchange]) -> list[Verdict]:
+        if not batch:
+            return []
+        readings = self._runner.read(batch)
+        return [judge(reading, self._thresholds, self._label) for reading in readings]
+
+    # -- the whole loop -------------------------------------------------------------------------
+
+    async def events(
+        self,
+        request: GuardedRequest,
+        template: UpstreamRequest,
+        *,
+        mode: Mode | None = None,
+        request_id: str | None = None,
+        annotate: Annotate = "flagged",
+    ) -> AsyncGenerator[Event, None]:
+        """Guard one request; the event stream that everything else is made of.
+
+        `Holding` at most once, then `Started`, any number of `Data`, and `Finished`. A refused
+        reply has no `Started`. Closing the generator closes every upstream call at once.
+
+        Args:
+            request: As parsed by a surface.
+            template: Method, path and headers of the upstream calls; its body is replaced.
+            mode: Instead of the policy's.
+            request_id: For the record; default: a new one.
+            annotate: When the ``candor`` object is written into the body.
+
+        Raises:
+            UpstreamError: If the upstream fails before there is anything to deliver, or breaks
+                off in the middle of a body that is passed on.
+        """
+        context = FlowContext(
+            request=request,
+            policy=self.policy,
+            mode=self.policy.mode if mode is None else mode,
+            detector=self._label,
+            thresholds=self._thresholds,
+            clock=asyncio.get_running_loop().time,
+            request_id=request_id or new_request_id(),
+            annotate=annotate,
+        )
+        flow = guard_flow(context)
+        async with aclosing(
+            drive(flow, self._need_upstream(), self._runner, request, template)
+        ) as events:
+            async for event in events:
+                if isinstance(event, Finished):
+                    self._observe(event.outcome)
+                yield event
+
+    async def complete(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Answer a Chat Completions request; returns the response's JSON body.
+
+        Flagged replies carry a top-level ``candor`` object.
+
+        Raises:
+            InvalidRequestError: If the request cannot be read.
+            ReplyRefusedError: If the policy refuses to deliver.
+            UpstreamError: If the upstream fails or answers with an error status.
+        """
+        body = bytearray()
+        async with aclosing(self._bodies({**request, "stream": False})) as pieces:
+            async for piece in pieces:
+                body += piece
+        return load_object(bytes(body))
+
+    async def stream(self, request: Mapping[str, Any]) -> AsyncGenerator[dict[str, Any], None]:
+        """Answer a Chat Completions request as a stream of chunks.
+
+        The finish chunk of a flagged reply carries a top-level ``candor`` object.
+
+        Raises:
+            InvalidRequestError: If the request cannot be read.
+            ReplyRefusedError: If the policy refuses to deliver.
+            UpstreamError: If the upstream fails or answers with an error status.
+        """
+        frames = FrameReader()
+        async with aclosing(self._bodies({**request, "stream": True})) as pieces:
+            async for piece in pieces:
+                for frame in frames.feed(piece):
+                    if frame.data is not None and frame.data != DONE:
+                        yield load_object(frame.data)
+
+    async def aclose(self) -> None:
+        """Close the upstream's connections and the detector's thread."""
+        self._runner.close()
+        if self.upstream is not None:
+            await self.upstream.aclose()
+
+    async def _bodies(self, payload: Mapping[str, Any]) -> AsyncGenerator[bytes, None]:
+        request = ChatSurface().parse(dump(payload))
+        template = UpstreamRequest("POST", "/chat/completions", _JSON_HEADERS)
+        async with aclosing(self.events(request, template, annotate="flagged")) as events:
+            async for event in events:
+                match event:
+                    case Started():
+                        _need_success(event)
+                    case Data():
+                        yield event.data
+                    case Finished():
+                        _need_delivery(event.outcome)
+                    case Holding():
+                        pass
+
+    def _need_upstream(self) -> Upstream:
+        if self.upstream is None:
+            raise ConfigurationError("this Guard has no upstream; pass Guard(upstream=...)")
+        return self.upstream
+
+    def _observe(self, outcome: Outcome) -> None:
+        for observer in self._observers:
+            observer(outcome)
+
+
+def new_request_id() -> str:
+    """Return a fresh id for one request."""
+    return f"candor-{secrets.token_hex(12)}"
+
+
+def _exchange(messages: object, reply: object, index: int | None) -> Exchange:
+    where = "" if index is None else f"exchange {index}: "
+    if not isinstance(reply, str):
+        kind = "missing" if reply is None else type(reply).__name__
+        raise InvalidRequestError(f"{where}reply must be text, not {kind}", param="reply")
+    try:
+        return Exchange(Conversation.parse(messages), reply)
+    except InvalidRequestError as error:
+        raise InvalidRequestError(f"{where}{error}", param=error.param) from None
+
+
+def _need_success(event: Started) -> None:
+    if event.status >= 400:
+        raise UpstreamError(f"upstream answered with status {event.status}")
+
+
+def _need_delivery(outcome: Outcome) -> None:
+    if outcome.action == "block":
+        code = "detector_error" if outcome.skipped == "detector_error" else "unresolved"
+        raise ReplyRefusedError(
+            f"reply refused by policy: {code}", code=code, candor=outcome.to_dict()
+        )

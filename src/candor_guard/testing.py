@@ -1,0 +1,198 @@
+"""Fakes for the two seams, shipped so that your tests need no mocks.
+
+`FakeUpstream` plays scripted responses and records what it was asked; `FakeDetector` answers with
+scripted readings. Both are deterministic and do no I/O.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from candor_guard.conversation import Conversation, Exchange
+from candor_guard.errors import UpstreamError
+from candor_guard.upstreams import Headers, UpstreamRequest
+from candor_guard.verdict import LABELS, SIGNALS, Reading, Risk
+
+Piece = bytes | UpstreamError | float
+
+
+def chat_body(text: str | None, *, finish: str = "stop", **message: Any) -> bytes:
+    """Return a Chat Completions body with one choice."""
+    return json.dumps({
+        "id": "chatcmpl-fake", "object": "chat.completion", "created": 1, "model": "fake",
+        "choices": [{
+            "index": 0, "finish_reason": finish,
+            "message": {"role": "assistant", "content": text, **message},
+        }],
+        "usage": {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15},
+    }).encode()  # fmt: skip
+
+
+def chat_stream(
+    pieces: Iterable[str], *, finish: str | None = "stop", usage: bool = False
+) -> bytes:
+    """Return a Chat Completions stream whose content arrives in these pieces."""
+    base = {"id": "chatcmpl-fake", "object": "chat.completion.chunk", "created": 1, "model": "fake"}
+    deltas: list[dict[str, Any]] = [{"role": "assistant", "content": ""}]
+    deltas += [{"content": piece} for piece in pieces]
+    chunks: list[dict[str, Any]] = [
+        {**base, "choices": [{"index": 0, "delta": delta, "finish_reason": None}]}
+        for delta in deltas
+    ]
+    if finish is not None:
+        chunks.append({**base, "choices": [{"index": 0, "delta": {}, "finish_reason": finish}]})
+    if usage:
+        counts = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
+        chunks.append({**base, "choices": [], "usage": counts})
+    frames = [f"data: {json.dumps(chunk)}\n\n" for chunk in chunks]
+    return "".join([*frames, "data: [DONE]\n\n"]).encode()
+
+
+@dataclass(frozen=True, slots=True)
+class FakeReply:
+    """A scripted response.
+
+    Attributes:
+        pieces: The body: bytes to deliver, a number of seconds to wait, or an error to raise.
+        status: HTTP status.
+        headers: Response headers.
+        delay: Seconds before the status line.
+    """
+
+    pieces: tuple[Piece, ...]
+    status: int = 200
+    headers: Headers = (("content-type", "application/json"),)
+    delay: float = 0.0
+
+    @classmethod
+    def chat(cls, text: str | None, **options: Any) -> FakeReply:
+        """A whole Chat Completions reply; options as for `chat_body`."""
+        return cls((chat_body(text, **options),))
+
+    @classmethod
+    def chat_stream(cls, *pieces: str, **options: Any) -> FakeReply:
+        """A Chat Completions stream in one piece of bytes; options as for `chat_stream`."""
+        return cls.sse(chat_stream(pieces, **options))
+
+    @classmethod
+    def sse(cls, *pieces: Piece) -> FakeReply:
+        """A stream of raw pieces."""
+        return cls(pieces, headers=(("content-type", "text/event-stream"),))
+
+
+@dataclass(slots=True)
+class FakeResponse:
+    """What `FakeUpstream.open` returns; an `UpstreamResponse`."""
+
+    status: int
+    headers: Headers
+    pieces: list[Piece]
+    closed: bool = False
+
+    async def read(self) -> bytes:
+        """Play the next piece."""
+        while self.pieces:
+            piece = self.pieces.pop(0)
+            if isinstance(piece, UpstreamError):
+                raise piece
+            if isinstance(piece, bytes):
+                return piece
+            await asyncio.sleep(piece)
+        return b""
+
+    async def aclose(self) -> None:
+        """Remember that it was closed."""
+        self.closed = True
+
+
+@dataclass(slots=True)
+class FakeUpstream:
+    """Plays replies in order, the last one over and over.
+
+    Attributes:
+        replies: What to play: replies, or errors to raise instead of answering.
+        requests: What was asked, in order.
+        responses: What was opened, in order.
+        closed: Whether `aclose` was called.
+    """
+
+    replies: Sequence[FakeReply | UpstreamError]
+    requests: list[UpstreamRequest] = field(default_factory=list)
+    responses: list[FakeResponse] = field(default_factory=list)
+    closed: bool = False
+
+    async def open(self, request: UpstreamRequest) -> FakeResponse:
+        """Play the next reply."""
+        reply = self.replies[min(len(self.requests), len(self.replies) - 1)]
+        self.requests.append(request)
+        if isinstance(reply, UpstreamError):
+            raise reply
+        await asyncio.sleep(reply.delay)
+        response = FakeResponse(reply.status, reply.headers, list(reply.pieces))
+        self.responses.append(response)
+        return response
+
+    async def aclose(self) -> None:
+        """Remember that it was closed."""
+        self.closed = True
+
+
+def by_marker(*markers: str) -> Callable[[Exchange], Mapping[str, float]]:
+    """Score 0.9 for capitulation when the reply contains any of the markers, else 0.1."""
+
+    def scores(exchange: Exchange) -> Mapping[str, float]:
+        found = any(marker in exchange.reply for marker in markers)
+        return {"capitulation": 0.9 if found else 0.1, "drift": 0.05}
+
+    return scores
+
+
+@dataclass(slots=True)
+class FakeDetector:
+    """Scores with a function of the exchange.
+
+    Attributes:
+        scores: Scores by label; default: at fault when the reply contains ``CAVE``.
+        at_risk: What the gate says to every request.
+        error: Raised instead of any reading.
+        gate_error: Raised instead of any gating.
+        not_evaluated: Declines every reading with this reason.
+        read_exchanges: Every exchange that was read, in order.
+    """
+
+    scores: Callable[[Exchange], Mapping[str, float]] = field(default=by_marker("CAVE"))
+    at_risk: bool = True
+    error: Exception | None = None
+    gate_error: Exception | None = None
+    not_evaluated: str | None = None
+    inline: bool = True
+    read_exchanges: list[Exchange] = field(default_factory=list)
+    name: str = "fake"
+    version: str = "1"
+
+    @property
+    def operating_points(self) -> Mapping[str, Mapping[str, float]]:
+        """0.5 for every label at every point."""
+        return {point: dict.fromkeys(LABELS, 0.5) for point in ("strict", "balanced", "sensitive")}
+
+    def gate(self, conversation: Conversation) -> Risk:
+        """Answer as scripted."""
+        if self.gate_error is not None:
+            raise self.gate_error
+        reason = "pressure" if self.at_risk and conversation.messages else "none"
+        return Risk(self.at_risk, 0.9 if self.at_risk else 0.1, reason)
+
+    def read(self, exchanges: Sequence[Exchange]) -> Sequence[Reading]:
+        """Answer as scripted."""
+        if self.error is not None:
+            raise self.error
+        self.read_exchanges.extend(exchanges)
+        signals = dict.fromkeys(SIGNALS, 0.5)
+        return [
+            Reading(self.scores(exchange), signals, not_evaluated=self.not_evaluated)
+            for exchange in exchanges
+        ]

@@ -1,0 +1,29 @@
+"""Text folded from pieces, up to an exact limit."""
+
+from __future__ import annotations
+
+
+class TextFold:
+    """Collects text until `limit` UTF-8 bytes; what it holds does not depend on the pieces."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._size = 0
+        self._pieces: list[str] = []
+        self.over = False
+
+    @property
+    def text(self) -> str:
+        """What was collected, cut at the limit but never inside a character."""
+        whole = "".join(self._pieces)
+        if not self.over:
+            return whole
+        return whole.encode("utf-8", "replace")[: self._limit].decode("utf-8", "ignore")
+
+    def add(self, piece: str) -> None:
+        """Take the next piece; ignored once over the limit."""
+        if self.over:
+            return
+        self._pieces.append(piece)
+        self._size += len(piece.encode("utf-8", "replace"))
+        self.over = self._size > self._limit

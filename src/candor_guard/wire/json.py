@@ -1,0 +1,38 @@
+"""JSON objects from and to bytes, with errors that a client can act on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from candor_guard.errors import InvalidRequestError
+
+
+def load_object(body: bytes) -> dict[str, Any]:
+    """Parse a JSON object.
+
+    Raises:
+        InvalidRequestError: If the bytes are no JSON, or JSON but no object.
+    """
+    try:
+        value = json.loads(body)
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno} column {error.colno}"
+        raise InvalidRequestError(f"body is not valid JSON: {error.msg} at {where}") from None
+    except UnicodeDecodeError:
+        raise InvalidRequestError("body is not valid JSON: not UTF-8") from None
+    except (ValueError, RecursionError):
+        raise InvalidRequestError("body is not valid JSON: a value is out of bounds") from None
+    if not isinstance(value, dict):
+        raise InvalidRequestError(f"body must be a JSON object, not {type(value).__name__}")
+    return value
+
+
+def dump(payload: Mapping[str, Any]) -> bytes:
+    """Write JSON compactly. Lone surrogates, legal in JSON strings, survive as escapes."""
+    text = json.dumps(payload, ensure_ascii=False, separators=(",", ":"))
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        return json.dumps(payload, separators=(",", ":")).encode()
