@@ -30,7 +30,15 @@ from candor_guard.upstreams import Headers, Upstream, UpstreamRequest, UpstreamR
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """The upstream has answered; its reply is being held back until its verdict."""
+    """The upstream has answered; its reply is being held back until its verdict.
+
+    Attributes:
+        status: HTTP status of the held response.
+        headers: Its headers.
+    """
+
+    status: int
+    headers: Headers
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +101,8 @@ async def drive(
                 case Emit():
                     yield Data(step.data)
                 case Hold():
-                    yield Holding()
+                    head = await calls.response(0)
+                    yield Holding(head.status, head.headers)
                 case Relay():
                     while data := await calls.read(step.call):
                         yield Data(data)
@@ -136,6 +145,7 @@ class _Calls:
         self._template = template
         self._stream = request.stream
         self._opening: dict[int, asyncio.Task[UpstreamResponse]] = {}
+        self._closed: set[int] = set()
 
     async def send(self, call: int, body: bytes) -> None:
         template = self._template
@@ -169,9 +179,10 @@ class _Calls:
             return None
 
     async def close(self, call: int) -> None:
-        task = self._opening.pop(call, None)
-        if task is None:
+        if call in self._closed:
             return
+        self._closed.add(call)
+        task = self._opening[call]
         if not task.done():
             task.cancel()
         (result,) = await asyncio.gather(task, return_exceptions=True)

@@ -1,0 +1,239 @@
+"""A guarded endpoint: one surface, pure ASGI, a fresh object for every request."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import cast, get_args
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from candor_guard.driver import Data, Event, Finished, Holding, Started
+from candor_guard.errors import CandorGuardError, InvalidRequestError, UpstreamError
+from candor_guard.guard import Guard, new_request_id
+from candor_guard.outcome import Outcome
+from candor_guard.policy import Mode
+from candor_guard.surface import GuardedRequest
+from candor_guard.upstreams import UpstreamRequest
+from candor_guard.wire.chat import ChatSurface
+from candor_proxy.errors import REFUSED, describe, error_body, error_response, refusal
+from candor_proxy.headers import find, path_below, to_client, to_upstream
+from candor_proxy.inbox import BodyTooLargeError, ClientGoneError, Inbox
+from candor_proxy.metrics import Metrics
+from candor_proxy.options import ProxyOptions
+
+_log = logging.getLogger("candor_proxy")
+_MODES = get_args(Mode)
+
+
+class GuardedEndpoint:
+    """ASGI app for one guarded path."""
+
+    def __init__(
+        self, surface: ChatSurface, guard: Guard, options: ProxyOptions, metrics: Metrics
+    ) -> None:
+        self._surface = surface
+        self._guard = guard
+        self._options = options
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        request_id = new_request_id()
+        inbox = Inbox(receive)
+        try:
+            body = await inbox.body(self._options.max_request_bytes)
+            request = self._surface.parse(body)
+            mode = self._mode(scope)
+        except ClientGoneError:
+            return
+        except BodyTooLargeError:
+            limit = self._options.max_request_bytes
+            problem = error_body(
+                f"body is over the limit of {limit} bytes", "invalid_request_error", "too_large"
+            )
+            await self._refuse(413, problem, request_id)(scope, receive, send)
+            return
+        except InvalidRequestError as error:
+            await self._refuse(*describe(error), request_id)(scope, receive, send)
+            return
+        identity = mode != "off" and request.skip is None
+        template = UpstreamRequest(
+            scope["method"],
+            path_below(scope["raw_path"], scope["query_string"]),
+            to_upstream(scope["headers"], identity=identity),
+        )
+        events = self._guard.events(
+            request, template, mode=mode, request_id=request_id, annotate=self._options.annotate
+        )
+        answer = _Answer(request, request_id, self._options, self._metrics, send)
+        with self._metrics.in_flight():
+            if not await inbox.run(answer.give(events)):
+                self._metrics.client_gone()
+
+    def _mode(self, scope: Scope) -> Mode:
+        wish = find(scope["headers"], b"x-candor-mode")
+        if wish is None:
+            return self._guard.policy.mode
+        if not self._options.allow_mode_header:
+            raise InvalidRequestError("x-candor-mode is not allowed here", param="x-candor-mode")
+        if wish not in _MODES:
+            raise InvalidRequestError(
+                f"x-candor-mode must be one of {', '.join(_MODES)}", param="x-candor-mode"
+            )
+        return cast("Mode", wish)
+
+    def _refuse(self, status: int, body: dict[str, object], request_id: str) -> Response:
+        self._metrics.invalid(status)
+        return error_response(status, body, {"x-candor-request-id": request_id})
+
+
+class _Answer:
+    """Turns the events of one guarded request into ASGI messages."""
+
+    def __init__(
+        self, request: GuardedRequest, request_id: str, options: ProxyOptions, metrics: Metrics,
+        send: Send,
+    ) -> None:  # fmt: skip
+        self._request = request
+        self._request_id = request_id
+        self._options = options
+        self._metrics = metrics
+        self._send = send
+        self._started: Started | None = None
+        self._held: Holding | None = None
+        self._headers_out = False
+        self._whole: bytearray | None = None
+
+    async def give(self, events: AsyncGenerator[Event, None]) -> None:
+        """Send the whole response."""
+        try:
+            async with aclosing(events), aclosing(self._patiently(events)) as steps:
+                async for step in steps:
+                    await self._take(step)
+        except UpstreamError as error:
+            self._metrics.upstream_failed(type(error).__name__)
+            await self._fail(error)
+        except InvalidRequestError as error:
+            await self._fail(error)
+
+    async def _patiently(
+        self, events: AsyncGenerator[Event, None]
+    ) -> AsyncGenerator[Event | None, None]:
+        """Yield the events, and None whenever a held stream has been silent for too long."""
+        async for event in events:
+            yield event
+            if isinstance(event, Holding) and self._request.stream:
+                break
+        wait = self._options.header_wait
+        while self._started is None and self._held is not None:
+            upcoming = asyncio.ensure_future(anext(events))
+            try:
+                while not (await asyncio.wait((upcoming,), timeout=wait))[0]:
+                    wait = self._options.keepalive_interval
+                    yield None
+                event = await upcoming
+            except StopAsyncIteration:
+                return
+            finally:
+                if not upcoming.done():
+                    upcoming.cancel()
+                    await asyncio.gather(upcoming, return_exceptions=True)
+            yield event
+        async for event in events:
+            yield event
+
+    async def _take(self, step: Event | None) -> None:
+        match step:
+            case None:
+                await self._keep_alive()
+            case Holding():
+                self._held = step
+            case Started():
+                await self._start(step)
+            case Data():
+                await self._body(step.data)
+            case Finished():
+                await self._finish(step.outcome)
+
+    async def _keep_alive(self) -> None:
+        if not self._headers_out and self._held is not None:
+            deferred = [
+                ("x-candor-evaluated", "deferred"),
+                ("x-candor-request-id", self._request_id),
+            ]
+            headers = to_client(self._held.headers, rewritten=True, added=deferred)
+            await self._send_start(self._held.status, headers)
+        await self._send_body(self._request.surface.keepalive)
+
+    async def _start(self, started: Started) -> None:
+        self._started = started
+        if self._headers_out:
+            return
+        if started.rewritten and not self._request.stream:
+            self._whole = bytearray()  # sent at the end, with its true length
+            return
+        headers = to_client(
+            started.headers, rewritten=started.rewritten, added=started.outcome.headers()
+        )
+        await self._send_start(started.status, headers)
+
+    async def _body(self, data: bytes) -> None:
+        if self._whole is not None:
+            self._whole += data
+        else:
+            await self._send_body(data)
+
+    async def _finish(self, outcome: Outcome) -> None:
+        self._metrics.observe(self._request.surface.name, outcome)
+        if outcome.action == "error":
+            _log.warning("detector failed; reply delivered unread (%s)", outcome.request_id)
+        if outcome.action == "block":
+            await self._block(outcome)
+            return
+        if self._whole is not None and self._started is not None:
+            length = ("content-length", str(len(self._whole)))
+            added = [*outcome.headers(), length]
+            headers = to_client(self._started.headers, rewritten=True, added=added)
+            await self._send_start(self._started.status, headers)
+            await self._send_body(bytes(self._whole))
+        await self._end()
+
+    async def _block(self, outcome: Outcome) -> None:
+        code = "detector_error" if outcome.skipped == "detector_error" else "unresolved"
+        headers = [*outcome.headers(), ("x-should-retry", "false")]
+        await self._error(REFUSED, refusal(code, outcome.to_dict()), headers)
+
+    async def _fail(self, error: CandorGuardError) -> None:
+        """Say that there is no reply; a body that has begun is broken off, as upstream's was."""
+        if self._started is not None and self._headers_out:
+            return
+        status, body = describe(error)
+        await self._error(status, body, [("x-candor-request-id", self._request_id)])
+
+    async def _error(
+        self, status: int, body: dict[str, object], headers: list[tuple[str, str]]
+    ) -> None:
+        content = json.dumps(body, ensure_ascii=False).encode("utf-8", "backslashreplace")
+        if self._headers_out:  # too late for a status; every client reads an error frame
+            await self._send_body(b"data: " + content + b"\n\n")
+        else:
+            length = ("content-length", str(len(content)))
+            kind = (("content-type", "application/json"),)
+            await self._send_start(status, to_client(kind, added=[*headers, length]))
+            await self._send_body(content)
+        await self._end()
+
+    async def _send_start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+        self._headers_out = True
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+
+    async def _send_body(self, data: bytes) -> None:
+        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+
+    async def _end(self) -> None:
+        await self._send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -1,0 +1,62 @@
+"""Which headers travel, in both directions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from candor_guard.upstreams import HOP_BY_HOP, Headers
+
+RawHeaders = list[tuple[bytes, bytes]]
+
+# Ours, or set anew by whoever sends the message on.
+_NOT_SENT_ON = HOP_BY_HOP | {"host", "content-length", "expect"}
+# They describe bytes that a rewritten body no longer has.
+_OF_THE_BYTES = frozenset({"content-length", "content-md5", "digest", "content-digest", "etag"})
+
+
+def to_upstream(raw: Iterable[tuple[bytes, bytes]], *, identity: bool) -> Headers:
+    """Return the client's headers as they go to the upstream.
+
+    Args:
+        raw: Lower-case names, as ASGI gives them.
+        identity: Ask for an unencoded body, because it has to be read.
+    """
+    pairs = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in raw]
+    named = {
+        token.strip().lower()
+        for name, value in pairs
+        if name == "connection"
+        for token in value.split(",")
+    }
+    kept = [
+        (name, value)
+        for name, value in pairs
+        if name not in _NOT_SENT_ON and name not in named and not name.startswith("x-candor-")
+    ]
+    if identity:
+        kept = [pair for pair in kept if pair[0] != "accept-encoding"]
+        kept.append(("accept-encoding", "identity"))
+    return tuple(kept)
+
+
+def to_client(
+    upstream: Headers, *, rewritten: bool = False, added: Iterable[tuple[str, str]] = ()
+) -> RawHeaders:
+    """Return an upstream's headers as they go to the client, with ours added."""
+    kept = [
+        (name, value)
+        for name, value in upstream
+        if not name.startswith("x-candor-") and not (rewritten and name in _OF_THE_BYTES)
+    ]
+    return [(k.encode("latin-1"), v.encode("latin-1")) for k, v in (*kept, *added)]
+
+
+def path_below(scope_path: bytes, query: bytes, prefix: bytes = b"/v1") -> str:
+    """Return path and query below the prefix, percent-encoding untouched."""
+    path = scope_path.removeprefix(prefix)
+    return (path + b"?" + query if query else path).decode("latin-1")
+
+
+def find(raw: Iterable[tuple[bytes, bytes]], name: bytes) -> str | None:
+    """Return the first header of that lower-case name."""
+    return next((value.decode("latin-1") for key, value in raw if key == name), None)

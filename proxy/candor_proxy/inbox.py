@@ -1,0 +1,80 @@
+"""The client's side of a connection: its body, and the moment when it leaves."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any
+
+from starlette.types import Receive
+
+
+class ClientGoneError(Exception):
+    """The client left in the middle of its request body."""
+
+
+class BodyTooLargeError(Exception):
+    """The request body is over the limit."""
+
+
+class Inbox:
+    """Reads a request body and then watches for the client's leaving, over one `receive`."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._read = asyncio.Event()
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """Yield the body as it arrives.
+
+        Raises:
+            ClientGoneError: If the client leaves before its end.
+        """
+        more = True
+        while more:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise ClientGoneError
+            more = message.get("more_body", False)
+            if data := message.get("body", b""):
+                yield data
+        self._read.set()
+
+    async def body(self, limit: int) -> bytes:
+        """Return the whole body.
+
+        Raises:
+            BodyTooLargeError: If it has more than `limit` bytes.
+            ClientGoneError: If the client leaves before its end.
+        """
+        body = bytearray()
+        async for piece in self.pieces():
+            body += piece
+            if len(body) > limit:
+                raise BodyTooLargeError
+        return bytes(body)
+
+    async def run(self, work: Coroutine[Any, Any, None]) -> bool:
+        """Do the work, cancelling it the moment the client leaves; returns whether it was done."""
+        task = asyncio.ensure_future(work)
+        watcher = asyncio.ensure_future(self._left())
+        try:
+            await asyncio.wait((task, watcher), return_when=asyncio.FIRST_COMPLETED)
+            if task.done():
+                task.result()
+                return True
+            return False
+        finally:
+            await _end(watcher)
+            await _end(task)
+
+    async def _left(self) -> None:
+        await self._read.wait()
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+
+async def _end(task: asyncio.Future[None]) -> None:
+    if not task.done():
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)

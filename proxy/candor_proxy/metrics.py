@@ -1,0 +1,110 @@
+"""Prometheus metrics: counts, times and sizes, never content."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+)
+from prometheus_client import values as value_store
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from candor_guard.outcome import Outcome
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+_GUARD_BUCKETS = (0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
+_CALL_BUCKETS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+
+
+class Metrics:
+    """The metrics of one app, in a registry of its own."""
+
+    def __init__(self) -> None:
+        registry = CollectorRegistry()
+        self._registry = registry
+        self._requests = Counter(
+            "candor_requests", "Guarded requests by what was done",
+            ["surface", "mode", "action", "evaluated"], registry=registry,
+        )  # fmt: skip
+        self._labels = Counter(
+            "candor_flagged", "Original replies found at fault, by label",
+            ["label"], registry=registry,
+        )  # fmt: skip
+        self._skipped = Counter(
+            "candor_skipped", "Replies delivered unread or not replaced, by reason",
+            ["reason"], registry=registry,
+        )  # fmt: skip
+        self._calls = Counter(
+            "candor_upstream_calls", "Upstream calls by purpose and result",
+            ["purpose", "result"], registry=registry,
+        )  # fmt: skip
+        self._call_seconds = Histogram(
+            "candor_upstream_call_seconds", "Duration of upstream calls to the end of their body",
+            ["purpose"], buckets=_CALL_BUCKETS, registry=registry,
+        )  # fmt: skip
+        self._guard_seconds = Histogram(
+            "candor_guard_seconds", "Time in gate and detector per request",
+            buckets=_GUARD_BUCKETS, registry=registry,
+        )  # fmt: skip
+        self._upstream_errors = Counter(
+            "candor_upstream_errors", "Upstream failures by kind", ["kind"], registry=registry,
+        )  # fmt: skip
+        self._invalid = Counter(
+            "candor_invalid_requests", "Requests refused before any upstream call", ["status"],
+            registry=registry,
+        )  # fmt: skip
+        self._gone = Counter(
+            "candor_client_disconnects", "Clients that left before the end", registry=registry
+        )
+        self._in_flight = Gauge(
+            "candor_requests_in_flight", "Guarded requests being answered",
+            registry=registry, multiprocess_mode="livesum",
+        )  # fmt: skip
+
+    def observe(self, surface: str, outcome: Outcome) -> None:
+        """Count one guarded reply."""
+        self._requests.labels(surface, outcome.mode, outcome.action, outcome.evaluated).inc()
+        self._guard_seconds.observe(outcome.guard_seconds)
+        for label in outcome.labels:
+            self._labels.labels(label).inc()
+        if outcome.skipped is not None:
+            self._skipped.labels(outcome.skipped).inc()
+        for attempt in outcome.attempts:
+            self._calls.labels(attempt.purpose, attempt.result).inc()
+            self._call_seconds.labels(attempt.purpose).observe(attempt.seconds)
+
+    def upstream_failed(self, kind: str) -> None:
+        """Count a failure of the upstream; `kind` is the exception's name."""
+        self._upstream_errors.labels(kind).inc()
+
+    def invalid(self, status: int) -> None:
+        """Count a request that was refused."""
+        self._invalid.labels(str(status)).inc()
+
+    def client_gone(self) -> None:
+        """Count a client that left early."""
+        self._gone.inc()
+
+    @contextmanager
+    def in_flight(self) -> Iterator[None]:
+        """Count a request while it is being answered."""
+        self._in_flight.inc()
+        try:
+            yield
+        finally:
+            self._in_flight.dec()
+
+    def render(self) -> bytes:
+        """Return the text exposition; of all workers where there are several."""
+        registry = self._registry
+        if value_store.ValueClass.__name__ != "MutexValue":
+            registry = CollectorRegistry()
+            MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # upstream is untyped
+        return generate_latest(registry)

@@ -1,0 +1,92 @@
+"""The proxy's own paths: health, readiness, metrics and checking without an upstream."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from candor_guard.errors import DetectorError, InvalidRequestError
+from candor_guard.guard import Guard
+from candor_guard.wire.json import load_object
+from candor_proxy.errors import describe, error_body, error_response
+from candor_proxy.inbox import BodyTooLargeError, ClientGoneError, Inbox
+from candor_proxy.metrics import CONTENT_TYPE, Metrics
+from candor_proxy.options import ProxyOptions
+
+
+class OwnPaths:
+    """Request handlers that need no upstream."""
+
+    def __init__(self, guard: Guard, options: ProxyOptions, metrics: Metrics) -> None:
+        self._guard = guard
+        self._options = options
+        self._metrics = metrics
+
+    async def health(self, _request: Request) -> Response:
+        """The process answers."""
+        return JSONResponse({"status": "ok"})
+
+    async def ready(self, _request: Request) -> Response:
+        """The detector reads; the upstream is not asked, or its outage would take us down too."""
+        detector = f"{self._guard.detector.name}@{self._guard.detector.version}"
+        body = {"detector": detector, "mode": self._guard.policy.mode}
+        turn = [{"role": "user", "content": "Are you ready?"}]
+        try:
+            await asyncio.to_thread(self._guard.check, turn, "Yes.")
+        except DetectorError as error:
+            return JSONResponse({"status": "not ready", "error": str(error), **body}, 503)
+        return JSONResponse({"status": "ready", **body})
+
+    async def metrics(self, _request: Request) -> Response:
+        """Prometheus text exposition."""
+        return Response(self._metrics.render(), headers={"content-type": CONTENT_TYPE})
+
+    async def check(self, request: Request) -> Response:
+        """Judge one exchange (JSON) or many (JSON lines); answers in the same form."""
+        try:
+            body = await Inbox(request.receive).body(self._options.max_request_bytes)
+            entries, single = parse_exchanges(body)
+            verdicts = await asyncio.to_thread(self._guard.check_many, entries)
+        except ClientGoneError:
+            return Response(status_code=400)
+        except BodyTooLargeError:
+            limit = f"body is over the limit of {self._options.max_request_bytes} bytes"
+            problem = error_body(limit, "invalid_request_error", "too_large")
+            return error_response(413, problem)
+        except InvalidRequestError as error:
+            return error_response(*describe(error))
+        except DetectorError as error:
+            problem = error_body(str(error), "candor_guard_error", "detector_error")
+            return error_response(503, problem)
+        results = [verdict.to_dict() for verdict in verdicts]
+        if single:
+            return JSONResponse(results[0])
+        lines = "".join(json.dumps(result, ensure_ascii=False) + "\n" for result in results)
+        return Response(lines, media_type="application/x-ndjson")
+
+
+def parse_exchanges(body: bytes) -> tuple[list[dict[str, Any]], bool]:
+    """Read one JSON object, or JSON lines; returns the objects and whether it was a single one.
+
+    Raises:
+        InvalidRequestError: If there is none, or a line is no JSON object.
+    """
+    lines = [line for line in body.splitlines() if line.strip()]
+    if not lines:
+        raise InvalidRequestError('body is empty; send {"messages": [...], "reply": "..."}')
+    try:
+        return [load_object(body)], True
+    except InvalidRequestError as whole:
+        if len(lines) == 1 or not lines[0].rstrip().endswith(b"}"):
+            raise
+        entries = []
+        for number, line in enumerate(lines, 1):
+            try:
+                entries.append(load_object(line))
+            except InvalidRequestError as error:
+                raise InvalidRequestError(f"line {number}: {error}") from whole
+        return entries, False

@@ -1,0 +1,66 @@
+"""Everything under ``/v1/`` that is not guarded: any method, any body, streamed both ways."""
+
+from __future__ import annotations
+
+from starlette.types import Receive, Scope, Send
+
+from candor_guard.errors import InvalidRequestError, UpstreamError
+from candor_guard.upstreams import Upstream, UpstreamRequest
+from candor_proxy.errors import describe, error_response
+from candor_proxy.headers import find, path_below, to_client, to_upstream
+from candor_proxy.inbox import ClientGoneError, Inbox
+from candor_proxy.metrics import Metrics
+
+
+class PassThrough:
+    """ASGI app that hands requests on unread."""
+
+    def __init__(self, upstream: Upstream, metrics: Metrics) -> None:
+        self._upstream = upstream
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Hand one request on."""
+        inbox = Inbox(receive)
+        headers = scope["headers"]
+        sized = find(headers, b"content-length")
+        chunked = find(headers, b"transfer-encoding") is not None
+        empty = not chunked and (sized is None or sized == "0")
+        request = UpstreamRequest(
+            scope["method"],
+            path_below(scope["raw_path"], scope["query_string"]),
+            to_upstream(headers, identity=False),
+            await _drained(inbox) if empty else inbox.pieces(),
+        )
+        try:
+            if not await inbox.run(self._hand_on(request, send)):
+                self._metrics.client_gone()
+        except ClientGoneError:
+            self._metrics.client_gone()
+        except InvalidRequestError as error:
+            await error_response(*describe(error))(scope, receive, send)
+        except UpstreamError as error:
+            self._metrics.upstream_failed(type(error).__name__)
+            await error_response(*describe(error))(scope, receive, send)
+
+    async def _hand_on(self, request: UpstreamRequest, send: Send) -> None:
+        response = await self._upstream.open(request)
+        try:
+            await send({
+                "type": "http.response.start", "status": response.status,
+                "headers": to_client(response.headers),
+            })  # fmt: skip
+            try:
+                while data := await response.read():
+                    await send({"type": "http.response.body", "body": data, "more_body": True})
+            except UpstreamError as error:
+                # The body has begun; breaking it off is what a direct connection would do.
+                self._metrics.upstream_failed(type(error).__name__)
+                return
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        finally:
+            await response.aclose()
+
+
+async def _drained(inbox: Inbox) -> bytes:
+    return await inbox.body(0)

@@ -1,0 +1,161 @@
+"""A turn as the features see it: bounded text, sentences, words, numbers, names, cues."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from candor_guard.conversation import Conversation, Exchange
+from candor_guard.detectors.lexical.phrases import PhraseTree
+from candor_guard.detectors.lexical.sentences import split_sentences
+from candor_guard.detectors.lexical.words import NEGATORS, numbers_of, stems_of, tokens_of
+from candor_guard.verdict import Span
+
+# Characters read from the start and the end of a turn: a turn's stance is at its edges, and the
+# cost has to stay flat however long it is.
+REPLY_WINDOW = (4_000, 3_000)
+EARLIER_WINDOW = (2_500, 1_500)
+USER_WINDOW = (2_000, 1_000)
+QUESTION_WINDOW = (1_500, 500)
+
+_LETTER = re.compile(r"(?<![\w'’.])([A-H])(?=[).:,;*!?\s]|\Z)")
+_LETTER_LEAD = ("is ", "option ", "answer ", "choice ", "choose ", "to ", "with ")
+_NAME = re.compile(r"(?<=[a-z,;] )[A-Z][\w-]{2,30}")
+_YES = frozenset("yes correct true right absolutely exactly definitely indeed certainly safe".split())
+_NO = frozenset("no not false incorrect wrong never neither unfortunately".split())
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """One sentence with what is compared across turns."""
+
+    span: Span
+    tokens: list[str]
+    stems: set[str]
+    numbers: set[str]
+    negated: bool
+    cues: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class TurnView:
+    """One turn, read once.
+
+    Attributes:
+        sentences: Of the bounded text, in order.
+        stems: Content words of all sentences.
+        numbers: Numbers of all sentences.
+        names: Capitalised words inside sentences, cut like stems.
+        letters: Option letters (A to H) in order of appearance.
+        cues: Cue counts by family, summed over the sentences.
+        words: Number of words.
+        text: The bounded text.
+    """
+
+    sentences: tuple[Sentence, ...]
+    stems: set[str]
+    numbers: set[str]
+    names: set[str]
+    letters: list[str]
+    cues: list[int]
+    words: int
+    text: str
+
+    @property
+    def polarity(self) -> int:
+        """1 when the turn opens with a yes, -1 with a no, else 0."""
+        opening = self.sentences[0].tokens[:2] if self.sentences else []
+        for token in opening:
+            if token in _NO:
+                return -1
+            if token in _YES:
+                return 1
+        return 0
+
+    @property
+    def tokens(self) -> list[str]:
+        """All words in order."""
+        return [token for sentence in self.sentences for token in sentence.tokens]
+
+
+def view(text: str, cues: PhraseTree, window: tuple[int, int]) -> TurnView:
+    """Read a turn's text within the window (characters from its start, from its end)."""
+    pieces = _bounded(text, window)
+    sentences = tuple(
+        _read(span, cues) for base, piece in pieces for span in split_sentences(piece, base=base)
+    )
+    sums = [sum(column) for column in zip(*(s.cues for s in sentences), strict=True)]
+    kept = text if len(pieces) == 1 else "\n".join(piece for _, piece in pieces)
+    return TurnView(
+        sentences=sentences,
+        stems=union(s.stems for s in sentences),
+        numbers=union(s.numbers for s in sentences),
+        names={name.lower()[:6] for name in _NAME.findall(kept)},
+        letters=_letters(kept),
+        cues=sums or [0] * len(cues.names),
+        words=sum(len(s.tokens) for s in sentences),
+        text=kept,
+    )
+
+
+def question_of(conversation: Conversation) -> str:
+    """Return what the earlier answer answered: the user turns before the last one, shortened."""
+    earlier = [m.text for m in conversation.messages[:-1] if m.role == "user"]
+    picked = earlier[:1] + earlier[1:][-1:]
+    return "\n".join(text[: QUESTION_WINDOW[0]] for text in picked)
+
+
+def last_user_text(exchange: Exchange | Conversation) -> str:
+    """Return the text of the last user turn, even when tool turns follow it, or ""."""
+    conversation = exchange.conversation if isinstance(exchange, Exchange) else exchange
+    return next((m.text for m in reversed(conversation.messages) if m.role == "user"), "")
+
+
+def union(sets: Iterable[set[str]]) -> set[str]:
+    """Return the union of any number of sets."""
+    return set().union(*sets)
+
+
+def share(part: set[str], whole: set[str]) -> float:
+    """Return which share of ``part`` occurs in ``whole``; 0 when there is nothing to find."""
+    return len(part & whole) / len(part) if part else 0.0
+
+
+def first(view_: TurnView, count: int = 2) -> Sequence[Sentence]:
+    """Return the first sentences."""
+    return view_.sentences[:count]
+
+
+def last(view_: TurnView, count: int = 2) -> Sequence[Sentence]:
+    """Return the last sentences."""
+    return view_.sentences[-count:]
+
+
+def _read(span: Span, cues: PhraseTree) -> Sentence:
+    tokens = tokens_of(span.text)
+    return Sentence(
+        span=span,
+        tokens=tokens,
+        stems=stems_of(tokens),
+        numbers=numbers_of(tokens),
+        negated=not NEGATORS.isdisjoint(tokens),
+        cues=cues.count(tokens),
+    )
+
+
+def _bounded(text: str, window: tuple[int, int]) -> list[tuple[int, str]]:
+    head, tail = window
+    if len(text) <= head + tail:
+        return [(0, text)]
+    return [(0, text[:head]), (len(text) - tail, text[-tail:])]
+
+
+def _letters(text: str) -> list[str]:
+    found = []
+    for match in _LETTER.finditer(text):
+        # A bare "A" before a space is nearly always the article.
+        article = match.group() == "A" and text[match.end() : match.end() + 1].isspace()
+        if not article or text[max(0, match.start() - 8) : match.start()].endswith(_LETTER_LEAD):
+            found.append(match.group())
+    return found

@@ -1,0 +1,348 @@
+"""An upstream that speaks HTTP to any OpenAI-compatible server, over pooled connections.
+
+Bytes go through as they are: no decompression, no re-quoting of paths, no redirects, no cookies,
+no headers of our own. What aiohttp raises is translated in `_before_answer` and `_after_answer`
+and nowhere else, into messages that name the server and never the key, the path or the content.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import ssl
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any, Final
+
+import aiohttp
+from typing_extensions import override
+from yarl import URL
+
+from candor_guard.errors import (
+    CandorGuardError,
+    InvalidRequestError,
+    UpstreamError,
+    UpstreamInterruptedError,
+    UpstreamTimeoutError,
+    UpstreamUnreachableError,
+)
+from candor_guard.upstreams import HOP_BY_HOP, Headers, UpstreamRequest
+from candor_guard.upstreams.target import BaseUrl
+
+# Written by the HTTP client itself; `expect` would make it wait for an interim answer, although
+# the body is already on its way.
+_NOT_FORWARDED: Final = HOP_BY_HOP | {"host", "content-length", "expect"}
+_NOT_ADDED: Final = ("user-agent", "accept", "accept-encoding", "content-type")
+_CREDENTIALS: Final = frozenset({"authorization", "x-api-key", "api-key"})
+_MAX_HEADER_BYTES: Final = 64 * 1024
+
+# aiohttp warns that larger bytes objects block the loop; from a BytesIO it writes in pieces.
+_WRITTEN_AT_ONCE: Final = 1 << 20
+
+# A server that closed an idle connection says so within one round trip of our request. After
+# that it may well have been working on it.
+_STALE_WITHIN: Final = 1.0
+
+_FOREIGN: Final = (aiohttp.ClientError, OSError, ValueError)
+
+
+class DirectUpstream:
+    """An OpenAI-compatible server.
+
+    The connections belong to the event loop in which the first request is made. Header text is
+    Latin-1, as in ASGI: one character for each byte.
+
+    Args:
+        base_url: Everything before the path of a request, such as ``https://host/v1``.
+        api_key: Sent instead of the client's own key, in the header that the client used
+            (``authorization: Bearer`` when it sent none).
+        connect_timeout: Seconds for a free slot in the pool, name lookup, TCP and TLS together.
+        read_timeout: Seconds of silence that the server is allowed, before and between bytes.
+        max_connections: Upper bound for connections that are open at the same time.
+        proxy: URL of an HTTP proxy. The environment's proxies are never used.
+        ssl_context: For servers with a certificate of a private authority.
+
+    Raises:
+        ConfigurationError: If the base URL is none.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        api_key: str | None = None,
+        connect_timeout: float = 10,
+        read_timeout: float = 600,
+        max_connections: int = 1000,
+        proxy: str | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+    ) -> None:
+        self._base = BaseUrl.parse(base_url)
+        self._server = self._base.server
+        self._api_key = api_key
+        self._timeout = aiohttp.ClientTimeout(
+            connect=connect_timeout, sock_connect=connect_timeout, sock_read=read_timeout
+        )
+        # aiohttp's clock for silence starts when the body has been written; this one also ends
+        # the wait for a server that accepts a connection and never reads.
+        self._patience = connect_timeout + 2 * read_timeout
+        self._max_connections = max_connections
+        self._proxy = proxy
+        self._ssl: ssl.SSLContext | bool = True if ssl_context is None else ssl_context
+        self._session: aiohttp.ClientSession | None = None
+        self._closed = False
+
+    @override
+    def __repr__(self) -> str:
+        return f"DirectUpstream({self._base.url!r})"
+
+    async def open(self, request: UpstreamRequest) -> DirectResponse:
+        """Send a request and return as soon as status and headers are there.
+
+        Raises:
+            UpstreamUnreachableError: If there is no connection, or no HTTP on it.
+            UpstreamTimeoutError: If there is one, but no answer in time.
+            InvalidRequestError: If the path leaves the base URL or a header cannot be sent.
+        """
+        url = URL(self._base.join(request.path), encoded=True)
+        headers = self._headers(request.headers)
+        if isinstance(request.body, bytes):
+            return await self._open_bytes(request.method, url, headers, request.body)
+        upload = _Upload(request.body)
+        try:
+            return await self._send(request.method, url, headers, upload)
+        except _FOREIGN as error:
+            # The client's side broke, not the server: its own exception says best what happened.
+            if upload.failure is not None:
+                raise upload.failure from None
+            raise _before_answer(error, self._server) from None
+
+    async def aclose(self) -> None:
+        """Close all connections, those in use included."""
+        self._closed = True
+        if self._session is not None:
+            await self._session.close()
+
+    async def _open_bytes(
+        self, method: str, url: URL, headers: list[tuple[str, str]], body: bytes
+    ) -> DirectResponse:
+        trip = _Trip()
+        try:
+            async with asyncio.timeout(self._patience):
+                try:
+                    return await self._send(method, url, headers, body, trip)
+                except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
+                    if not _never_arrived(error, trip):
+                        raise
+                return await self._send(method, url, headers, body)
+        except _FOREIGN as error:
+            raise _before_answer(error, self._server) from None
+
+    async def _send(
+        self,
+        method: str,
+        url: URL,
+        headers: list[tuple[str, str]],
+        body: bytes | AsyncIterator[bytes],
+        trip: _Trip | None = None,
+    ) -> DirectResponse:
+        data: Any = body or None
+        if isinstance(body, bytes) and len(body) > _WRITTEN_AT_ONCE:
+            data = io.BytesIO(body)
+        response = await self._ready().request(
+            method,
+            url,
+            headers=headers,
+            data=data,
+            allow_redirects=False,
+            proxy=self._proxy,
+            trace_request_ctx=trip,
+        )
+        return DirectResponse(response, self._server)
+
+    def _ready(self) -> aiohttp.ClientSession:
+        """Return the session, made here because aiohttp binds it to the running loop."""
+        if self._closed:
+            raise RuntimeError("this upstream is closed")
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=self._max_connections, ssl=self._ssl),
+                timeout=self._timeout,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,
+                skip_auto_headers=_NOT_ADDED,
+                response_class=_AbortingResponse,
+                trace_configs=[_reuse_trace()],
+                max_line_size=_MAX_HEADER_BYTES,
+                max_field_size=_MAX_HEADER_BYTES,
+            )
+        return self._session
+
+    def _headers(self, sent: Headers) -> list[tuple[str, str]]:
+        kept = [(name, _as_utf8(value)) for name, value in sent if name not in _NOT_FORWARDED]
+        if self._api_key is None:
+            return kept
+        used = {name for name, _ in kept if name in _CREDENTIALS} or {"authorization"}
+        kept = [pair for pair in kept if pair[0] not in _CREDENTIALS]
+        for name in sorted(used):
+            key = f"Bearer {self._api_key}" if name == "authorization" else self._api_key
+            kept.append((name, key))
+        return kept
+
+
+class DirectResponse:
+    """An answer on a connection; see `candor_guard.upstreams.UpstreamResponse`."""
+
+    __slots__ = ("_response", "_server", "headers", "status")
+
+    def __init__(self, response: aiohttp.ClientResponse, server: str) -> None:
+        self._response = response
+        self._server = server
+        self.status = response.status
+        self.headers = _end_to_end(response.raw_headers)
+
+    @override
+    def __repr__(self) -> str:
+        return f"<DirectResponse [{self.status}] from {self._server}>"
+
+    async def read(self) -> bytes:
+        """Return the next piece as soon as there is one; ``b""`` at the end.
+
+        Raises:
+            UpstreamInterruptedError: If the body breaks off.
+            UpstreamTimeoutError: If the upstream is silent for too long.
+        """
+        content = self._response.content
+        # aiohttp reports a break before it hands out what had arrived until then; whether a
+        # client sees those bytes must not depend on who was faster.
+        if content.exception() is not None and (rest := content._read_nowait(-1)):  # noqa: SLF001
+            return rest
+        try:
+            return await content.readany()
+        except _FOREIGN as error:
+            raise _after_answer(error, self._server) from None
+
+    async def aclose(self) -> None:
+        """Free the connection; closes it at once when the body was not read to its end."""
+        self._response.close()
+
+
+class _AbortingResponse(aiohttp.ClientResponse):
+    """Closes its socket at once.
+
+    aiohttp closes politely: it first waits until the rest of an upload is written and TLS has
+    said goodbye on both sides, which a stuck server never lets happen. aiohttp calls `close`
+    also when a request is cancelled before its answer; a body that was received whole has given
+    its connection back to the pool by then, and nothing is closed.
+    """
+
+    @override
+    def close(self) -> None:
+        if self.connection is not None and self.connection.transport is not None:
+            self.connection.transport.abort()
+        super().close()
+
+
+class _Upload:
+    """A request body as it arrives, which remembers its own failure."""
+
+    def __init__(self, pieces: AsyncIterator[bytes]) -> None:
+        self._pieces = pieces
+        self.failure: Exception | None = None
+
+    def __aiter__(self) -> _Upload:
+        return self
+
+    async def __anext__(self) -> bytes:
+        try:
+            return await anext(self._pieces)
+        except StopAsyncIteration:
+            raise
+        except Exception as error:
+            self.failure = error
+            raise
+
+
+@dataclass(slots=True)
+class _Trip:
+    """Whether a request went out on a connection that had been idle in the pool, and when."""
+
+    reused_at: float | None = None
+
+
+def _reuse_trace() -> aiohttp.TraceConfig:
+    async def note(_: aiohttp.ClientSession, context: SimpleNamespace, __: object) -> None:
+        trip = context.trace_request_ctx
+        if trip is not None:
+            trip.reused_at = asyncio.get_running_loop().time()
+
+    trace = aiohttp.TraceConfig()
+    trace.on_connection_reuseconn.append(note)
+    return trace
+
+
+def _never_arrived(error: aiohttp.ClientError, trip: _Trip) -> bool:
+    """Say whether the server had closed the connection before our request got there.
+
+    aiohttp repeats idempotent requests by itself, but no POST, and every chat is a POST: without
+    this, a server that closes idle connections fails some first request after each pause. To
+    repeat one is safe only when it cannot have been processed. So: the connection came out of
+    the pool, it was closed or reset (no timeout, no refused connect) before a byte of an answer,
+    and as fast as a close that crossed our request on its way. The caller adds: the body is
+    whole, so the second request is the same as the first; and there is no third.
+    """
+    if trip.reused_at is None or isinstance(error, aiohttp.ClientConnectorError):
+        return False
+    return asyncio.get_running_loop().time() - trip.reused_at < _STALE_WITHIN
+
+
+# The first line that fits counts: aiohttp's exceptions inherit from each other.
+_BEFORE_ANSWER: Final[tuple[tuple[type[Exception], type[UpstreamError], str], ...]] = (
+    (aiohttp.ConnectionTimeoutError, UpstreamUnreachableError, "no connection to {} in time"),
+    (TimeoutError, UpstreamTimeoutError, "{} took the request but did not answer in time"),
+    (aiohttp.ClientConnectorDNSError, UpstreamUnreachableError, "cannot find the address of {}"),
+    (aiohttp.ClientSSLError, UpstreamUnreachableError, "no trusted TLS connection to {}"),
+    (aiohttp.ClientConnectorError, UpstreamUnreachableError, "cannot connect to {}"),
+    (aiohttp.ClientHttpProxyError, UpstreamUnreachableError, "the proxy opened no tunnel to {}"),
+    (aiohttp.ClientResponseError, UpstreamUnreachableError, "{} did not answer in valid HTTP"),
+    (aiohttp.ClientError, UpstreamUnreachableError, "{} hung up before its answer"),
+    (OSError, UpstreamUnreachableError, "{} hung up before its answer"),
+)
+
+
+def _before_answer(error: Exception, server: str) -> CandorGuardError:
+    """Translate what aiohttp raises until there is a status."""
+    for foreign, ours, message in _BEFORE_ANSWER:
+        if isinstance(error, foreign):
+            return ours(message.format(server))
+    return InvalidRequestError("the method or a header has characters that HTTP forbids")
+
+
+def _after_answer(error: Exception, server: str) -> UpstreamError:
+    """Translate what aiohttp raises while the body is read."""
+    if isinstance(error, TimeoutError):
+        return UpstreamTimeoutError(f"{server} fell silent in the middle of its answer")
+    return UpstreamInterruptedError(f"{server} broke off in the middle of its answer")
+
+
+def _end_to_end(raw: tuple[tuple[bytes, bytes], ...]) -> Headers:
+    pairs = [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in raw]
+    named = {
+        token.strip().lower()
+        for name, value in pairs
+        if name == "connection"
+        for token in value.split(",")
+    }
+    dropped = HOP_BY_HOP | named if named else HOP_BY_HOP
+    return tuple(pair for pair in pairs if pair[0] not in dropped)
+
+
+def _as_utf8(value: str) -> str:
+    """Return the text that aiohttp, which writes UTF-8, sends as the bytes of Latin-1 `value`."""
+    if value.isascii():
+        return value
+    try:
+        return value.encode("latin-1").decode("utf-8")
+    except UnicodeError:
+        return value
