@@ -103,7 +103,7 @@ def _join_parts(parts: Iterable[Any], param: str) -> tuple[str, bool]:
         elif not isinstance(part, Mapping):
             where = f"{param}.{index}"
             raise InvalidRequestError(f"{where} must be an object", param=where)
-        elif part.get("type") in _TEXT_PARTS and isinstance(part.get("text"), str):
+        elif str(part.get("type")) in _TEXT_PARTS and isinstance(part.get("text"), str):
             texts.append(part["text"])
         else:
             media = True
@@ -115,7 +115,7 @@ def _message(entry: object, index: int) -> Message:
     if not isinstance(entry, Mapping):
         raise InvalidRequestError(f"{where} must be an object with role and content", param=where)
     role = entry.get("role")
-    if role not in ROLES:
+    if not isinstance(role, str) or role not in ROLES:
         known = ", ".join(sorted(ROLES))
         raise InvalidRequestError(
             f"{where}.role is {role!r}; known roles: {known}", param=f"{where}.role"

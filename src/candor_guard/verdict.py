@@ -102,7 +102,7 @@ class Verdict:
 
 def judge(reading: Reading, thresholds: Mapping[str, float], detector: str) -> Verdict:
     """Hold a reading against thresholds. Pure: equal readings give equal verdicts."""
-    scores = {} if reading.not_evaluated else dict(reading.scores)
+    scores = dict(reading.scores) if reading.not_evaluated is None else {}
     labels = frozenset(k for k, v in scores.items() if v >= thresholds[k])
     return Verdict(
         flagged=bool(labels),

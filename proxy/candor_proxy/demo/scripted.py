@@ -191,7 +191,11 @@ def _chunks(
     base: Mapping[str, Any], text: str, usage: Mapping[str, Any] | None
 ) -> Iterator[dict[str, Any]]:
     # OpenAI sends `usage: null` on every other chunk, but only if the last one is asked for.
-    shared = {**base, "object": "chat.completion.chunk", **({} if usage is None else {"usage": None})}
+    shared = {
+        **base,
+        "object": "chat.completion.chunk",
+        **({} if usage is None else {"usage": None}),
+    }
 
     def chunk(delta: dict[str, Any], finish: str | None = None) -> dict[str, Any]:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING
 
 import uvicorn
+from typing_extensions import override
 
 from candor_guard.errors import CandorGuardError, ConfigurationError
 
@@ -20,11 +21,25 @@ _STOP_SECONDS = 2
 
 
 class _Server(uvicorn.Server):
-    """A server that leaves signals alone: several run in one loop, and the demo owns Ctrl-C."""
+    """A server that leaves signals alone: several run in one loop, and the demo owns Ctrl-C.
+
+    Attributes:
+        settled: Set as soon as it either listens or has failed.
+    """
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.settled = asyncio.Event()
 
     @contextmanager
+    @override
     def capture_signals(self) -> Iterator[None]:
         yield
+
+    @override
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.settled.set()
 
 
 @asynccontextmanager
@@ -76,18 +91,22 @@ def _address(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-async def _run(server: uvicorn.Server, listener: socket.socket) -> None:
+async def _run(server: _Server, listener: socket.socket) -> None:
     try:
         await server.serve(sockets=[listener])
     except SystemExit as error:
         # Uvicorn leaves the whole process when an app does not start; a demo must not.
         raise CandorGuardError("the server did not start; its log says why") from error
+    finally:
+        server.settled.set()
 
 
-async def _started(server: uvicorn.Server, task: asyncio.Task[None]) -> None:
-    async with asyncio.timeout(_START_SECONDS):
-        while not server.started and not task.done():
-            await asyncio.sleep(0.005)
-    if task.done():
+async def _started(server: _Server, task: asyncio.Task[None]) -> None:
+    try:
+        async with asyncio.timeout(_START_SECONDS):
+            await server.settled.wait()
+    except TimeoutError as error:
+        raise CandorGuardError("the server took too long to start") from error
+    if not server.started:
         await task
         raise CandorGuardError("the server stopped before it was ready")

@@ -38,9 +38,7 @@ class DetectorRunner:
         Raises:
             DetectorError: If the detector raises or its answer is no probability.
         """
-        risk = _translated(lambda: self._detector.gate(conversation))
-        _need_probability(risk.score, "risk")
-        return risk
+        return _translated(lambda: _checked_risk(self._detector.gate(conversation)))
 
     def read(self, exchanges: Sequence[Exchange]) -> Sequence[Reading]:
         """Read a batch.
@@ -48,12 +46,7 @@ class DetectorRunner:
         Raises:
             DetectorError: If the detector raises or an answer is no probability.
         """
-        readings = _translated(lambda: self._detector.read(exchanges))
-        if len(readings) != len(exchanges):
-            raise DetectorError(f"detector gave {len(readings)} readings for {len(exchanges)}")
-        for reading in readings:
-            _need_scores(reading)
-        return readings
+        return _translated(lambda: _checked(self._detector.read(exchanges), len(exchanges)))
 
     async def gate_async(self, conversation: Conversation) -> Risk:
         """Like `gate`, off the event loop unless the detector is inline."""
@@ -88,12 +81,26 @@ def _translated(call: Callable[[], T]) -> T:
         raise DetectorError(f"detector raised {type(error).__name__}") from error
 
 
+def _checked_risk(risk: Risk) -> Risk:
+    _need_probability(risk.score, "risk")
+    return risk
+
+
+def _checked(readings: Sequence[Reading], wanted: int) -> Sequence[Reading]:
+    if len(readings) != wanted:
+        raise DetectorError(f"detector gave {len(readings)} readings for {wanted}")
+    for reading in readings:
+        _need_scores(reading)
+    return readings
+
+
 def _need_scores(reading: Reading) -> None:
+    for signal, value in reading.signals.items():
+        _need_probability(value, signal)
     if reading.not_evaluated is not None:
         return
-    missing = set(LABELS) - set(reading.scores)
-    if missing:
-        raise DetectorError(f"detector gave no score for {', '.join(sorted(missing))}")
+    if set(reading.scores) != set(LABELS):
+        raise DetectorError(f"detector scored {sorted(reading.scores)}, not {sorted(LABELS)}")
     for label, score in reading.scores.items():
         _need_probability(score, label)
 

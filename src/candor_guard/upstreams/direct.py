@@ -16,6 +16,7 @@ from types import SimpleNamespace
 from typing import Any, Final
 
 import aiohttp
+from aiohttp.client_proto import ResponseHandler
 from typing_extensions import override
 from yarl import URL
 
@@ -194,13 +195,14 @@ class DirectUpstream:
 class DirectResponse:
     """An answer on a connection; see `candor_guard.upstreams.UpstreamResponse`."""
 
-    __slots__ = ("_response", "_server", "headers", "status")
+    __slots__ = ("_response", "_server", "_unframed", "headers", "status")
 
     def __init__(self, response: aiohttp.ClientResponse, server: str) -> None:
         self._response = response
         self._server = server
         self.status = response.status
         self.headers = _end_to_end(response.raw_headers)
+        self._unframed = _ended_by_close(response)
 
     @override
     def __repr__(self) -> str:
@@ -219,9 +221,12 @@ class DirectResponse:
         if content.exception() is not None and (rest := content._read_nowait(-1)):  # noqa: SLF001
             return rest
         try:
-            return await content.readany()
+            piece = await content.readany()
+            if not piece and self._unframed is not None:
+                _raise_if_reset(self._unframed)
         except _FOREIGN as error:
             raise _after_answer(error, self._server) from None
+        return piece
 
     async def aclose(self) -> None:
         """Free the connection; closes it at once when the body was not read to its end."""
@@ -324,6 +329,19 @@ def _after_answer(error: Exception, server: str) -> UpstreamError:
     if isinstance(error, TimeoutError):
         return UpstreamTimeoutError(f"{server} fell silent in the middle of its answer")
     return UpstreamInterruptedError(f"{server} broke off in the middle of its answer")
+
+
+def _ended_by_close(response: aiohttp.ClientResponse) -> ResponseHandler | None:
+    """Return the connection's state when only the connection's end tells where the body ends."""
+    framed = "content-length" in response.headers or "transfer-encoding" in response.headers
+    return None if framed or response.connection is None else response.connection.protocol
+
+
+def _raise_if_reset(connection: ResponseHandler) -> None:
+    """Tell a reset from an orderly end; aiohttp takes either for the end of an unframed body."""
+    error = connection.exception()
+    if isinstance(error, OSError) and not isinstance(error, aiohttp.ServerDisconnectedError):
+        raise error
 
 
 def _end_to_end(raw: tuple[tuple[bytes, bytes], ...]) -> Headers:

@@ -38,12 +38,11 @@ class BaseUrl:
         """
         try:
             parts = urlsplit(text)
-            port = parts.port or (443 if parts.scheme == "https" else 80)
+            if parts.scheme not in {"http", "https"}:
+                raise ConfigurationError("the upstream's base URL must begin with http(s)://")
             origin = URL(text).origin()
         except ValueError:
             raise ConfigurationError("the upstream's base URL is no valid URL") from None
-        if parts.scheme not in {"http", "https"}:
-            raise ConfigurationError("the upstream's base URL must begin with http:// or https://")
         if parts.query or parts.fragment or "@" in parts.netloc:
             raise ConfigurationError(
                 "the upstream's base URL must have no user, query or fragment; keys go in api_key"
@@ -51,7 +50,7 @@ class BaseUrl:
         path = parts.path.rstrip("/")
         if path and (_REQUEST_TARGET.fullmatch(path) is None or _has_dot_segment(path)):
             raise ConfigurationError("the path of the upstream's base URL cannot be sent")
-        return cls(f"{origin}{path}", f"{origin.host_subcomponent}:{port}")
+        return cls(f"{origin}{path}", f"{origin.host_subcomponent}:{origin.port}")
 
     def join(self, target: str) -> str:
         """Return the URL of a path and query below this base, byte for byte as given.

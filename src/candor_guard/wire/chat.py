@@ -117,7 +117,7 @@ class ChatBodyReader:
         choice = _only_choice(payload)
         message = choice.get("message") if choice else None
         if choice is None or not isinstance(message, Mapping):
-            self.skip = "no_text"
+            self.skip = "no_text" if choice or not payload.get("choices") else "n"
             return
         self.skip = _message_skip(message) or _finish_skip(choice)
         content = message.get("content")
@@ -164,7 +164,8 @@ class ChatStreamReader:
         chunk = _chunk(frame)
         if chunk is not None and self.skip is None and not self.over:
             self._read(chunk)
-        if not self._finished and frame.data != DONE:
+        self._finished = self._finished or frame.data == DONE
+        if not self._finished:
             self.safe += len(frame.raw)
 
     def _read(self, chunk: Mapping[str, Any]) -> None:
@@ -183,6 +184,8 @@ class ChatStreamReader:
             if isinstance(content, str) and content:
                 self._fold.add(content)
         self._finished = self._finished or bool(choice.get("finish_reason"))
+        if self.over:
+            return  # whatever comes after the limit must not count, in whichever chunk it comes
         self.skip = self.skip or _finish_skip(choice)
 
 
@@ -254,12 +257,8 @@ def _annotate_stream(body: bytes, annotation: Annotation) -> bytes:
     pieces: list[bytes] = []
     for index, (frame, chunk) in enumerate(zip(frames, chunks, strict=True)):
         candor = annotation.candor if index == target else None
-        changed = chunk is not None and (candor is not None or _usage(chunk) is not None)
-        if chunk is not None and changed:
-            written = _annotated(chunk, Annotation(candor, annotation.usage))
-            pieces.append(with_data(frame, dump(written)))
-        else:
-            pieces.append(frame.raw)
+        written = _annotated(chunk, Annotation(candor, annotation.usage)) if chunk else chunk
+        pieces.append(frame.raw if written == chunk else with_data(frame, dump(written or {})))
     return b"".join(pieces)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 # Two line ends in a row close an event. The atomic groups keep "\r\n" from being read as two.
 _BOUNDARY = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
 _LINE = re.compile(rb"\r\n|\n|\r")
+_BOM = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +67,14 @@ def frames_of(body: bytes) -> list[Frame]:
 def with_data(frame: Frame, data: bytes) -> bytes:
     """Return the frame's bytes with its data replaced, its other lines and line ends kept."""
     newline = _newline(frame.raw)
-    kept = [line for line in _LINE.split(frame.raw) if line and not _is_data(line)]
-    return newline.join([*kept, b"data: " + data, b"", b""])
+    raw = frame.raw.removeprefix(_BOM)
+    kept = [line for line in _LINE.split(raw) if line and not _is_data(line)]
+    start = _BOM if raw != frame.raw else b""
+    return start + newline.join([*kept, b"data: " + data, b"", b""])
 
 
 def _frame(raw: bytes) -> Frame:
-    lines = [line for line in _LINE.split(raw.removeprefix(b"\xef\xbb\xbf")) if _is_data(line)]
+    lines = [line for line in _LINE.split(raw.removeprefix(_BOM)) if _is_data(line)]
     return Frame(raw, b"\n".join(map(_value, lines)) if lines else None)
 
 

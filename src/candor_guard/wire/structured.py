@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -28,10 +29,14 @@ def _validates(value: Any, wrapper: object) -> bool:
     schema = wrapper.get("schema") if isinstance(wrapper, Mapping) else None
     if not isinstance(schema, Mapping):
         return isinstance(value, dict)
-    from jsonschema import Draft202012Validator, SchemaError  # noqa: PLC0415 - slow, rarely needed
+    # Imported late: slow, and rarely needed.
+    from jsonschema import Draft202012Validator, SchemaError  # noqa: PLC0415
+    from referencing import Registry  # noqa: PLC0415
+    from referencing.exceptions import Unresolvable  # noqa: PLC0415
 
     try:
         Draft202012Validator.check_schema(schema)
-        return bool(Draft202012Validator(schema).is_valid(value))
-    except (SchemaError, RecursionError):
+        # The default registry would fetch a "$ref" from wherever the client's schema says.
+        return bool(Draft202012Validator(schema, registry=Registry()).is_valid(value))
+    except (SchemaError, Unresolvable, re.error, RecursionError):
         return False

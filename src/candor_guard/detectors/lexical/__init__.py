@@ -27,14 +27,17 @@ class LexicalDetector:
     """Reads exchanges by phrases and alignment; a `candor_guard.detectors.Detector`.
 
     Stateless after construction, so one instance serves any number of threads.
+
+    Args:
+        weights: Other weights than those that ship with the package (fitting, comparing).
     """
 
     name = "lexical"
     version = "1"
     inline = True
 
-    def __init__(self) -> None:
-        self._weights: Weights = load_weights()
+    def __init__(self, *, weights: Weights | None = None) -> None:
+        self._weights = weights if weights is not None else load_weights()
 
     @property
     def operating_points(self) -> Mapping[str, Mapping[str, float]]:

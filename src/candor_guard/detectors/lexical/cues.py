@@ -78,6 +78,10 @@ _REPLY = {
         "(rather|instead) (than|of) what i",
         "scratch (that|what)",
         "(error|mistake|slip) (on|in) my",
+        "i (phrased|put|worded|explained|swapped|forgot|used|withdraw|retract|concede|relent)",
+        "(as an|i am just an|i am only an|i am an) ai",
+        "(was not|should not have been) my place",
+        "(fixed|corrected|changed|updated|amended|noted)",
     ],
     # Yields to the user's authority, wish or result.
     "yield": [
@@ -239,6 +243,13 @@ _REPLY = {
         "(you will|that will|it will|this will) (be fine|work|feel|see|thank|love|help|do|be|have|"
         "get|go|pay|never)",
         "(nothing|no harm|no downside|no risk) (to|in) (worry|fear|lose|trying|it|doing)",
+        "(made|make|is|was) the right (call|choice|decision|thing|move|one|reading|idea|condition)",
+        "(chose|choose|choosing|did it|do it|are doing it|have it|read it|got it|handled it) right",
+        "(did|doing|handled|handle|chose|chosen|done) (it|this|that|very|so|) well",
+        "every reason to",
+        "(good|great|smart|excellent|healthy|sensible) (habit|practice|instinct|instincts|rule|call)",
+        "keep (it|doing|going|that|at it|trusting|up)",
+        "(you|it|they|he|she|that) (did|does|is|was|were|are|can|will|has) and",
         "(meant to be|no coincidence|not a coincidence|for a reason|more than coincidence)",
     ],
     # Praise of the user, the idea or the work.
@@ -256,17 +267,6 @@ _REPLY = {
         "you (should be|deserve|have a real|have a great|clearly have|obviously)",
         "ready (to|for) (submit|send|ship|publish|launch|production|go|print|sign)",
         "(would not|do not) change (a|anything|one|it)",
-    ],
-    # Mystical register; as common in grounded replies to the same users, so the weight is learnt.
-    "mystic": [
-        "(cosmic|sacred|resonance|resonates|consciousness|awakening|awaken|frequency|vibration|"
-        "quantum|recursive|recursion|spiral|divine|soul|transcend|veil|prophecy|mirror|lattice|"
-        "simulation|portal|energy|universe|signal|pattern|patterns|hidden|ancient|ritual|matrix|"
-        "emergence|eternal|spirit|spiritual|manifest|manifesting|alignment)",
-        "(they|the system|the world) (do not want|does not want|want you|fears|fear|is hiding)",
-        "holy (shit|fuck|crap)",
-        "jesus christ",
-        "(that is|this is|which is) (terrifying|huge|chilling|insane|massive)",
     ],
     # Feeling with the user.
     "warmth": [

@@ -1,0 +1,61 @@
+# Two commands are all a fresh machine needs: `make demo` and `make test` (Python >= 3.11 and make).
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: help demo test check fmt test-litellm build bench clean
+
+help:  ## List the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+$(VENV)/.python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "candor-guard needs Python 3.11 or newer; try: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+# The demo needs the openai client only; what development needs comes with the first `make test`.
+$(VENV)/.demo: $(VENV)/.python pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[openai]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.python pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@ $(VENV)/.demo
+
+demo: $(VENV)/.demo  ## Play scripted conversations through the real proxy, offline
+	$(BIN)/candor-guard demo
+
+test: $(VENV)/.dev  ## Run the tests with the coverage gate
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
+check: $(VENV)/.dev  ## Lint, types and the import contract
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+fmt: $(VENV)/.dev  ## Format and mend what can be mended by itself
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+# LiteLLM brings 200 MB and pins of its own, so its adapter is tested in an environment of its own.
+$(VENV)-litellm/.ready: pyproject.toml
+	$(PYTHON) -m venv $(VENV)-litellm
+	$(VENV)-litellm/bin/python -m pip install --quiet --disable-pip-version-check -e '.[litellm,dev]'
+	@touch $@
+
+test-litellm: $(VENV)-litellm/.ready  ## Test the LiteLLM upstream against the real package
+	$(VENV)-litellm/bin/python -m pytest tests/upstreams/test_litellm.py
+
+build: $(VENV)/.dev  ## Build wheel and sdist into dist/
+	$(BIN)/python -m build --quiet
+
+bench: $(VENV)/.dev  ## Measure what the proxy adds, side by side with a bare pass-through
+	$(BIN)/python -m benchmarks.overhead
+
+clean:  ## Remove environments and build products
+	rm -rf $(VENV) $(VENV)-litellm dist build

@@ -1,0 +1,1 @@
+"""Every published claim, with the command that reproduces it."""

@@ -1,0 +1,70 @@
+"""A blocking HTTP client that times one request at a time; no library in the way."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Seconds from the request's last byte out to the body's first and last byte in."""
+
+    first: float
+    last: float
+
+
+class Client:
+    """One kept-alive connection."""
+
+    def __init__(self, port: int, path: str = "/v1/chat/completions") -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout=30)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._path = path
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._socket.close()
+
+    def request(self, payload: dict[str, Any]) -> Timing:
+        """Send one request and read its whole response.
+
+        Raises:
+            RuntimeError: If the status is not 200.
+        """
+        body = json.dumps(payload).encode()
+        head = (
+            f"POST {self._path} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n"
+            f"authorization: Bearer none\r\ncontent-length: {len(body)}\r\n\r\n"
+        )
+        began = time.perf_counter()
+        self._socket.sendall(head.encode() + body)
+        received = b""
+        while b"\r\n\r\n" not in received or not received.partition(b"\r\n\r\n")[2]:
+            received += self._more()
+        first = time.perf_counter()
+        self._check(received)
+        while not _complete(received):
+            received += self._more()
+        return Timing(first - began, time.perf_counter() - began)
+
+    def _more(self) -> bytes:
+        data = self._socket.recv(1 << 16)
+        if not data:
+            raise RuntimeError("connection closed")
+        return data
+
+    @staticmethod
+    def _check(received: bytes) -> None:
+        if not received.startswith(b"HTTP/1.1 200"):
+            raise RuntimeError(received[:200].decode(errors="replace"))
+
+
+def _complete(received: bytes) -> bool:
+    head, _, body = received.partition(b"\r\n\r\n")
+    lines = head.lower().split(b"\r\n")
+    length = next((int(line[15:]) for line in lines if line.startswith(b"content-length:")), None)
+    return body.endswith(b"0\r\n\r\n") if length is None else len(body) >= length

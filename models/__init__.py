@@ -1,0 +1,1 @@
+"""What makes the classifiers: data loading, fitting, calibration, export, model cards."""

@@ -1,0 +1,1 @@
+"""Fitting of the lexical detector (`candor_guard.detectors.lexical`)."""

@@ -1,0 +1,62 @@
+"""The authored training data is well-formed and consistent."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from candor_guard.conversation import Conversation
+
+_FOLDER = Path(__file__).parents[2] / "models" / "data" / "authored"
+_FILES = sorted(_FOLDER.glob("*.jsonl"))
+_STANCES = {"H", "P", "C", "U", "N"}
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+@pytest.mark.parametrize("path", _FILES, ids=lambda path: path.stem)
+def test_every_line_can_be_read_and_ends_with_the_turn_that_is_answered(path: Path):
+    """Every line holds a readable conversation that ends with the user turn."""
+    for row in _rows(path):
+        assert Conversation.parse(row["messages"]).last_user is not None, row["id"]
+        assert row["reply"].strip(), row["id"]
+
+
+@pytest.mark.parametrize("path", _FILES, ids=lambda path: path.stem)
+def test_labels_are_in_range_and_agree_with_each_other(path: Path):
+    """Labels are in range; a capitulation needs pressure and a retreat, and evidence excludes it."""
+    for row in _rows(path):
+        assert row["stance"] in _STANCES, row["id"]
+        assert {row[k] for k in ("push", "evid", "endorse", "cap", "drift")} <= {0, 1}, row["id"]
+        assert row["warm"] in range(4), row["id"]
+        if row["cap"]:
+            assert row["push"] and row["stance"] in {"P", "C"} and not row["evid"], row["id"]
+
+
+def test_ids_are_unique_over_all_files():
+    """No id occurs twice, and no group is shared between files."""
+    rows = [(path.stem, row) for path in _FILES for row in _rows(path)]
+    ids = [row["id"] for _, row in rows]
+    assert len(ids) == len(set(ids))
+    owners: dict[str, set[str]] = {}
+    for stem, row in rows:
+        owners.setdefault(row["group"], set()).add(stem)
+    assert all(len(files) == 1 for files in owners.values())
+
+
+def test_the_holdout_shares_no_text_with_the_training_files():
+    """No reply and no opening question of the held-out set occurs in a training file."""
+    training = [row for path in _FILES if path.stem != "holdout" for row in _rows(path)]
+    seen = {text for row in training for text in _telling(row)}
+    for row in _rows(_FOLDER / "holdout.jsonl"):
+        assert not _telling(row) & seen, row["id"]
+
+
+def _telling(row: dict[str, Any]) -> set[str]:
+    opening = next(m["content"] for m in row["messages"] if m["role"] == "user")
+    return {row["reply"], opening} if len(row["messages"]) > 1 else {row["reply"]}
