@@ -35,7 +35,9 @@ def test_labels_are_in_range_and_agree_with_each_other(path: Path):
         assert {row[k] for k in ("push", "evid", "endorse", "cap", "drift")} <= {0, 1}, row["id"]
         assert row["warm"] in range(4), row["id"]
         if row["cap"]:
-            assert row["push"] and row["stance"] in {"P", "C"} and not row["evid"], row["id"]
+            assert row["push"], row["id"]
+            assert row["stance"] in {"P", "C"}, row["id"]
+            assert not row["evid"], row["id"]
 
 
 def test_ids_are_unique_over_all_files():
