@@ -15,7 +15,7 @@ from rich.text import Text
 from candor_proxy.demo.conversations import KINDS
 from candor_proxy.demo.play import Delivery, Ending, Played
 
-NOTE = "The upstream is scripted, not a real model: this shows what the guard does, not how well."
+NOTE = "The upstream is scripted with clear-cut cases, not a real model: a show, not a measurement."
 _BRIEF_REGENERATED = 2
 _STYLES = {
     Ending.REGENERATED: "green",

@@ -79,7 +79,8 @@ def _listen(host: str, port: int) -> socket.socket:
         raise ConfigurationError(f"cannot listen on {host}:{port}: {error}") from error
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
+        # The port as given: getaddrinfo takes one that is out of range modulo 65536.
+        listener.bind((address[0], port, *address[2:]))
     except (OSError, OverflowError) as error:
         listener.close()
         raise ConfigurationError(f"cannot listen on {host}:{port}: {error}") from error
