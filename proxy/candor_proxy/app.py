@@ -45,7 +45,7 @@ def create_app(guard: Guard, options: ProxyOptions | None = None) -> Starlette:
         yield
         await guard.aclose()
 
-    return Starlette(
+    app = Starlette(
         routes=[
             Route("/v1/chat/completions", chat, methods=["POST"]),
             Route("/v1/{path:path}", passing, methods=_METHODS),
@@ -57,6 +57,8 @@ def create_app(guard: Guard, options: ProxyOptions | None = None) -> Starlette:
         exception_handlers={HTTPException: _not_ours},
         lifespan=lifespan,
     )
+    app.router.redirect_slashes = False  # an API client wants an error, not another address
+    return app
 
 
 async def _not_ours(request: Request, error: Exception) -> Response:

@@ -70,7 +70,7 @@ class GuardedEndpoint:
         events = self._guard.events(
             request, template, mode=mode, request_id=request_id, annotate=self._options.annotate
         )
-        answer = _Answer(request, request_id, self._options, self._metrics, send)
+        answer = _Answer(request, request_id, self._options, self._metrics, inbox.answering(send))
         with self._metrics.in_flight():
             if not await inbox.run(answer.give(events)):
                 self._metrics.client_gone()
@@ -162,12 +162,9 @@ class _Answer:
 
     async def _keep_alive(self) -> None:
         if not self._headers_out and self._held is not None:
-            deferred = [
-                ("x-candor-evaluated", "deferred"),
-                ("x-candor-request-id", self._request_id),
-            ]
-            headers = to_client(self._held.headers, rewritten=True, added=deferred)
-            await self._send_start(self._held.status, headers)
+            status, added = self._held.status, self._deferred()
+            headers = to_client(status, self._held.headers, rewritten=True, added=added)
+            await self._send_start(status, headers)
         await self._send_body(self._request.surface.keepalive)
 
     async def _start(self, started: Started) -> None:
@@ -177,10 +174,15 @@ class _Answer:
         if started.rewritten and not self._request.stream:
             self._whole = bytearray()  # sent at the end, with its true length
             return
-        headers = to_client(
-            started.headers, rewritten=started.rewritten, added=started.outcome.headers()
-        )
-        await self._send_start(started.status, headers)
+        undecided = started.outcome.evaluated == "deferred"
+        added = self._deferred() if undecided else started.outcome.headers()
+        status, rewritten = started.status, started.rewritten
+        headers = to_client(status, started.headers, rewritten=rewritten, added=added)
+        await self._send_start(status, headers)
+
+    def _deferred(self) -> list[tuple[str, str]]:
+        """What can be said while nothing is decided."""
+        return [("x-candor-evaluated", "deferred"), ("x-candor-request-id", self._request_id)]
 
     async def _body(self, data: bytes) -> None:
         if self._whole is not None:
@@ -198,13 +200,14 @@ class _Answer:
         if self._whole is not None and self._started is not None:
             length = ("content-length", str(len(self._whole)))
             added = [*outcome.headers(), length]
-            headers = to_client(self._started.headers, rewritten=True, added=added)
-            await self._send_start(self._started.status, headers)
+            status = self._started.status
+            headers = to_client(status, self._started.headers, rewritten=True, added=added)
+            await self._send_start(status, headers)
             await self._send_body(bytes(self._whole))
         await self._end()
 
     async def _block(self, outcome: Outcome) -> None:
-        code = "detector_error" if outcome.skipped == "detector_error" else "unresolved"
+        code = "detector_error" if outcome.verdict is None else "unresolved"
         headers = [*outcome.headers(), ("x-should-retry", "false")]
         await self._error(REFUSED, refusal(code, outcome.to_dict()), headers)
 
@@ -224,7 +227,7 @@ class _Answer:
         else:
             length = ("content-length", str(len(content)))
             kind = (("content-type", "application/json"),)
-            await self._send_start(status, to_client(kind, added=[*headers, length]))
+            await self._send_start(status, to_client(status, kind, added=[*headers, length]))
             await self._send_body(content)
         await self._end()
 

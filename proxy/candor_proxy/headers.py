@@ -12,6 +12,7 @@ RawHeaders = list[tuple[bytes, bytes]]
 _NOT_SENT_ON = HOP_BY_HOP | {"host", "content-length", "expect"}
 # They describe bytes that a rewritten body no longer has.
 _OF_THE_BYTES = frozenset({"content-length", "content-md5", "digest", "content-digest", "etag"})
+_BODILESS = frozenset({204, 304})
 
 
 def to_upstream(raw: Iterable[tuple[bytes, bytes]], *, identity: bool) -> Headers:
@@ -40,13 +41,19 @@ def to_upstream(raw: Iterable[tuple[bytes, bytes]], *, identity: bool) -> Header
 
 
 def to_client(
-    upstream: Headers, *, rewritten: bool = False, added: Iterable[tuple[str, str]] = ()
+    status: int,
+    upstream: Headers,
+    *,
+    rewritten: bool = False,
+    added: Iterable[tuple[str, str]] = (),
 ) -> RawHeaders:
     """Return an upstream's headers as they go to the client, with ours added."""
+    # A 304 may state the length of a body that it does not have; ASGI servers take it for wrong.
+    dropped = _OF_THE_BYTES if rewritten else {"content-length"} if status in _BODILESS else ()
     kept = [
         (name, value)
         for name, value in upstream
-        if not name.startswith("x-candor-") and not (rewritten and name in _OF_THE_BYTES)
+        if not name.startswith("x-candor-") and name not in dropped
     ]
     return [(k.encode("latin-1"), v.encode("latin-1")) for k, v in (*kept, *added)]
 

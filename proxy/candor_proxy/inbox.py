@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 
-from starlette.types import Receive
+from starlette.types import Message, Receive, Send
 
 
 class ClientGoneError(Exception):
@@ -23,6 +23,17 @@ class Inbox:
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
         self._read = asyncio.Event()
+        self._answered = False
+
+    def answering(self, send: Send) -> Send:
+        """Return a `send` for the work: servers report the end of a response as a leaving too."""
+
+        async def noting(message: Message) -> None:
+            last = message["type"] == "http.response.body" and not message.get("more_body", False)
+            self._answered = self._answered or last
+            await send(message)
+
+        return noting
 
     async def pieces(self) -> AsyncIterator[bytes]:
         """Yield the body as it arrives.
@@ -60,6 +71,8 @@ class Inbox:
         watcher = asyncio.ensure_future(self._left())
         try:
             await asyncio.wait((task, watcher), return_when=asyncio.FIRST_COMPLETED)
+            if self._answered:
+                await asyncio.wait((task,))  # all that is left is to tidy up
             if task.done():
                 task.result()
                 return True

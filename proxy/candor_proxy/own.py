@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import Any
 
 from starlette.requests import Request
@@ -11,7 +10,7 @@ from starlette.responses import JSONResponse, Response
 
 from candor_guard.errors import DetectorError, InvalidRequestError
 from candor_guard.guard import Guard
-from candor_guard.wire.json import load_object
+from candor_guard.wire.json import dump, load_object
 from candor_proxy.errors import describe, error_body, error_response
 from candor_proxy.inbox import BodyTooLargeError, ClientGoneError, Inbox
 from candor_proxy.metrics import CONTENT_TYPE, Metrics
@@ -64,8 +63,8 @@ class OwnPaths:
             return error_response(503, problem)
         results = [verdict.to_dict() for verdict in verdicts]
         if single:
-            return JSONResponse(results[0])
-        lines = "".join(json.dumps(result, ensure_ascii=False) + "\n" for result in results)
+            return Response(dump(results[0]), media_type="application/json")
+        lines = b"".join(dump(result) + b"\n" for result in results)
         return Response(lines, media_type="application/x-ndjson")
 
 

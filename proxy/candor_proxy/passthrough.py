@@ -26,14 +26,14 @@ class PassThrough:
         sized = find(headers, b"content-length")
         chunked = find(headers, b"transfer-encoding") is not None
         empty = not chunked and (sized is None or sized == "0")
-        request = UpstreamRequest(
-            scope["method"],
-            path_below(scope["raw_path"], scope["query_string"]),
-            to_upstream(headers, identity=False),
-            await _drained(inbox) if empty else inbox.pieces(),
-        )
         try:
-            if not await inbox.run(self._hand_on(request, send)):
+            request = UpstreamRequest(
+                scope["method"],
+                path_below(scope["raw_path"], scope["query_string"]),
+                to_upstream(headers, identity=False),
+                await inbox.body(0) if empty else inbox.pieces(),
+            )
+            if not await inbox.run(self._hand_on(request, inbox.answering(send))):
                 self._metrics.client_gone()
         except ClientGoneError:
             self._metrics.client_gone()
@@ -48,7 +48,7 @@ class PassThrough:
         try:
             await send({
                 "type": "http.response.start", "status": response.status,
-                "headers": to_client(response.headers),
+                "headers": to_client(response.status, response.headers),
             })  # fmt: skip
             try:
                 while data := await response.read():
@@ -60,7 +60,3 @@ class PassThrough:
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:
             await response.aclose()
-
-
-async def _drained(inbox: Inbox) -> bytes:
-    return await inbox.body(0)

@@ -1,0 +1,86 @@
+"""The command line: one module for each command, loaded only when its command runs.
+
+Exit statuses: 0 done, 1 it ran and failed, 2 bad usage or bad input, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from typing_extensions import override
+
+from candor_proxy.cli import check, demo, serve
+from candor_proxy.cli.common import complain
+
+_COMMANDS = (serve, check, demo)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit status.
+
+    Args:
+        argv: Without the program's name; default: the process's own.
+    """
+    parser = build_parser()
+    arguments = parser.parse_args(argv)
+    # Only now, so that --help is not kept waiting for the library.
+    from candor_guard.errors import CandorGuardError  # noqa: PLC0415
+
+    try:
+        status: int = arguments.run(arguments)
+        sys.stdout.flush()
+    except CandorGuardError as error:
+        return complain(str(error))
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        _abandon_output()
+        return 0
+    return status
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line."""
+    parser = _Parser(
+        prog="candor-guard",
+        description="Catches capitulation and drift in a model's replies before they are delivered.",
+        epilog="example: candor-guard serve --upstream https://api.openai.com/v1",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True, dest="command")
+    for command in _COMMANDS:
+        command.add_parser(commands)
+    return parser
+
+
+class _Parser(argparse.ArgumentParser):
+    """Complains in one line, without the usage."""
+
+    @override
+    def error(self, message: str) -> NoReturn:
+        hint = "" if self.prog == "candor-guard" else f" (see {self.prog} --help)"
+        raise SystemExit(complain(f"{message}{hint}"))
+
+
+class _Version(argparse.Action):
+    @override
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        from candor_guard import __version__  # noqa: PLC0415
+
+        sys.stdout.write(f"candor-guard {__version__}\n")
+        parser.exit()
+
+
+def _abandon_output() -> None:
+    """Whoever read our output has left; let the interpreter's last flush go nowhere."""
+    try:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+    except (OSError, ValueError):  # standard output is no file
+        pass

@@ -1,0 +1,193 @@
+"""`candor-guard check`: judge replies from a file or a pipe, without a network."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from candor_proxy.cli.common import Subparsers, complain
+
+if TYPE_CHECKING:
+    from candor_guard.guard import Guard
+    from candor_guard.verdict import Verdict
+
+_EXAMPLE = """\
+example:
+  echo '{"messages": [{"role": "user", "content": "What is 7 times 8?"},
+    {"role": "assistant", "content": "56."}, {"role": "user", "content": "No, it is 54."}],
+    "reply": "You are right, I apologize. It is 54."}' | candor-guard check -
+
+The input is one JSON object, or one a line. An "id" in an object is repeated in its verdict.
+A line that cannot be read is reported on standard error; the exit status is then 2.
+"""
+
+
+class Entry(NamedTuple):
+    """One exchange of the input; its bytes are not parsed yet."""
+
+    line: int
+    body: bytes
+
+
+class Output(Protocol):
+    """Where verdicts go."""
+
+    def add(self, entry: Entry, source: dict[str, Any], verdict: Verdict) -> None:
+        """Take a verdict."""
+        ...
+
+    def close(self) -> None:
+        """Write what is left."""
+        ...
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Add the command."""
+    parser = subparsers.add_parser(
+        "check",
+        help="judge replies from a file or a pipe",
+        description='Judge replies: {"messages": [...], "reply": "..."} in, one verdict a line out.',
+        epilog=_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("file", metavar="FILE", help="JSON or JSON lines; - is standard input")
+    parser.add_argument(
+        "--format", choices=("json", "table"), default="json", help="table is for people"
+    )
+    parser.add_argument(
+        "--detector", default="lexical", metavar="NAME", help="what reads the replies (lexical)"
+    )
+    parser.add_argument(
+        "--operating-point",
+        default="balanced",
+        metavar="NAME",
+        help="strict, balanced (the default) or sensitive",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Judge every entry, each as soon as it is read."""
+    from candor_guard.guard import Guard  # noqa: PLC0415 - as all below: not for --help
+    from candor_guard.policy import Policy  # noqa: PLC0415
+    from candor_proxy.detector import build_detector  # noqa: PLC0415
+
+    policy = Policy(operating_point=args.operating_point)
+    guard = Guard(build_detector(args.detector), policy)
+    output = _output(args.format)
+    found = 0
+    bad = 0
+    try:
+        with _opened(args.file) as stream:
+            for found, entry in enumerate(entries(stream), 1):  # noqa: B007 - counts
+                bad += not _judged(guard, entry, output)
+    finally:
+        output.close()
+    if not found:
+        raise _empty(args.file)
+    return 2 if bad else 0
+
+
+def entries(stream: IO[bytes]) -> Iterator[Entry]:
+    """Split the input lazily into JSON lines, or take it whole when it is one long object."""
+    first = True
+    for number, line in enumerate(stream, 1):
+        body = line.strip()
+        if number == 1:
+            body = body.removeprefix(b"\xef\xbb\xbf")
+        if not body:
+            continue
+        if first and _unfinished(body):
+            yield from _whole_or_lines(number, body, stream)
+            return
+        first = False
+        yield Entry(number, body)
+
+
+def _unfinished(body: bytes) -> bool:
+    """Whether the line is the beginning of an object that goes on below."""
+    try:
+        json.loads(body)
+    except json.JSONDecodeError as error:
+        return error.pos >= len(error.doc)
+    except (ValueError, RecursionError):
+        pass
+    return False
+
+
+def _whole_or_lines(number: int, first: bytes, stream: IO[bytes]) -> Iterator[Entry]:
+    rest = stream.read()
+    whole = first + b"\n" + rest
+    try:
+        json.loads(whole)
+    except (ValueError, RecursionError):
+        lines = enumerate(whole.split(b"\n"), number)
+        yield from (Entry(n, line.strip()) for n, line in lines if line.strip())
+    else:
+        yield Entry(number, whole)
+
+
+def _judged(guard: Guard, entry: Entry, output: Output) -> bool:
+    from candor_guard.errors import DetectorError, InvalidRequestError  # noqa: PLC0415
+    from candor_guard.wire.json import load_object  # noqa: PLC0415
+
+    try:
+        source = load_object(entry.body)
+        reply: Any = source.get("reply")
+        verdict = guard.check(source.get("messages"), reply)
+    except (DetectorError, InvalidRequestError) as error:
+        # Here a "line" is one of the input; the parser's own count starts at it.
+        complain(f"line {entry.line}: {str(error).replace(' at line 1 column', ' at column')}")
+        return False
+    output.add(entry, source, verdict)
+    return True
+
+
+@contextmanager
+def _opened(name: str) -> Iterator[IO[bytes]]:
+    from candor_guard.errors import InvalidRequestError  # noqa: PLC0415
+
+    if name == "-":
+        # Python has no sys.stdin at all when the shell closed it.
+        yield getattr(sys.stdin, "buffer", None) or io.BytesIO()
+        return
+    try:
+        stream = open(name, "rb")  # noqa: PTH123, SIM115 - a name may also be /dev/fd/63
+    except OSError as error:
+        raise InvalidRequestError(f"cannot read {name}: {error.strerror}") from None
+    with stream:
+        yield stream
+
+
+def _empty(name: str) -> Exception:
+    from candor_guard.errors import InvalidRequestError  # noqa: PLC0415
+
+    shown = "standard input" if name == "-" else name
+    return InvalidRequestError(f"{shown} is empty")
+
+
+def _output(form: str) -> Output:
+    if form == "json":
+        return _JsonLines()
+    from candor_proxy.cli.table import VerdictTable  # noqa: PLC0415 - rich is slow to load
+
+    return VerdictTable()
+
+
+class _JsonLines:
+    """One verdict a line, each written at once: the reader may be waiting for it."""
+
+    def add(self, entry: Entry, source: dict[str, Any], verdict: Verdict) -> None:
+        del entry
+        named = {"id": source["id"]} if "id" in source else {}
+        sys.stdout.write(json.dumps({**verdict.to_dict(), **named}) + "\n")
+        sys.stdout.flush()
+
+    def close(self) -> None:
+        pass

@@ -1,0 +1,46 @@
+"""Verdicts as a table for people."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from candor_guard.verdict import LABELS
+
+if TYPE_CHECKING:
+    from candor_guard.verdict import Verdict
+    from candor_proxy.cli.check import Entry
+
+
+class VerdictTable:
+    """Collects verdicts; columns need to know all of them before the first is drawn."""
+
+    def __init__(self) -> None:
+        self._table = Table("line", "id", "verdict", *LABELS, "evidence")
+
+    def add(self, entry: Entry, source: dict[str, Any], verdict: Verdict) -> None:
+        """Take a verdict."""
+        labels = [label for label in LABELS if label in verdict.labels]
+        scores = [f"{verdict.scores[k]:.2f}" if k in verdict.scores else "-" for k in LABELS]
+        shown = ", ".join(labels) or verdict.not_evaluated or "ok"
+        evidence = " / ".join(span.text for span in verdict.evidence)
+        self._table.add_row(
+            str(entry.line),
+            _plain(str(source.get("id", ""))),
+            Text(shown, style="bold red" if verdict.flagged else "green"),
+            *scores,
+            _plain(evidence),
+        )
+
+    def close(self) -> None:
+        """Draw the table."""
+        if self._table.row_count:
+            Console().print(self._table)
+
+
+def _plain(text: str) -> Text:
+    """No markup and no control characters: the text is a stranger's, the terminal is not."""
+    return Text("".join(char if char.isprintable() else " " for char in text))

@@ -1,0 +1,202 @@
+"""Runs the proxy: settings in, a listening server out."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import signal
+import socket
+import sys
+import tempfile
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+from urllib.parse import urlsplit
+
+import uvicorn
+from prometheus_client.multiprocess import mark_process_dead
+from starlette.types import ASGIApp
+from typing_extensions import override
+from uvicorn.config import STARTUP_FAILURE
+from uvicorn.supervisors import Multiprocess
+
+from candor_guard import __version__
+from candor_guard.errors import ConfigurationError
+from candor_guard.guard import Guard
+from candor_guard.upstreams import Upstream
+from candor_guard.upstreams.direct import DirectUpstream
+from candor_proxy.app import create_app
+from candor_proxy.detector import build_detector
+from candor_proxy.settings import LITELLM, Settings, share_metrics
+
+_BACKLOG = 2048
+# Shorter than the 30 seconds after which container platforms kill.
+_DRAIN_SECONDS = 25
+# Longer than the 60 seconds after which common load balancers drop idle connections: who closes
+# first must not be us, or a request that is just arriving is lost.
+_KEEP_ALIVE_SECONDS = 75
+
+
+def build_guard(settings: Settings) -> Guard:
+    """Return the guard with its detector and upstream; connects nowhere yet.
+
+    Raises:
+        ConfigurationError: If detector, operating point or instruction do not exist, or a key is
+            set that could reach the wrong provider.
+        MissingExtraError: If the upstream needs an optional dependency that is not installed.
+    """
+    detector = build_detector(settings.detector)
+    return Guard(detector, settings.policy, upstream=_build_upstream(settings))
+
+
+def build_app(settings: Settings) -> ASGIApp:
+    """Return the proxy's ASGI app; what every worker process calls for itself.
+
+    Raises:
+        ConfigurationError: As `build_guard`.
+        MissingExtraError: As `build_guard`.
+    """
+    return create_app(build_guard(settings), settings.options())
+
+
+def run(settings: Settings) -> int:
+    """Serve until a signal says otherwise; returns the exit status.
+
+    Raises:
+        ConfigurationError: As `build_guard`, before anything listens.
+        MissingExtraError: As `build_guard`.
+    """
+    guard = build_guard(settings)
+    try:
+        listener = _listen(settings.host, settings.port)
+    except (OSError, UnicodeError) as error:
+        reason = (getattr(error, "strerror", None) or "no such host").partition(" (while")[0]
+        _say(f"error: cannot listen on {settings.host} port {settings.port}: {reason}")
+        return 1
+    with listener:
+        _say(_start_line(settings, guard, listener))
+        if settings.workers == 1:
+            return _run_alone(settings, create_app(guard, settings.options()), listener)
+        return _run_workers(settings, listener)
+
+
+def _build_upstream(settings: Settings) -> Upstream:
+    secret = settings.upstream_api_key
+    if settings.upstream != LITELLM:
+        return DirectUpstream(
+            settings.upstream,
+            api_key=secret.get_secret_value() if secret else None,
+            connect_timeout=settings.connect_timeout,
+            read_timeout=settings.read_timeout,
+            max_connections=settings.max_connections,
+        )
+    if secret is not None:
+        # The client's `model` names the provider: one key for all would go to any of them.
+        raise ConfigurationError(
+            "upstream_api_key does not go with upstream 'litellm'; set each provider's own "
+            "variable, such as OPENAI_API_KEY"
+        )
+    from candor_guard.upstreams.litellm import LiteLLMUpstream  # noqa: PLC0415 - an extra, slow
+
+    return LiteLLMUpstream(models=settings.models, read_timeout=settings.read_timeout)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Bind and listen at once, so that a port in use is found before any worker starts."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    listener.set_inheritable(True)
+    return listener
+
+
+def _run_alone(settings: Settings, app: ASGIApp, listener: socket.socket) -> int:
+    # Uvicorn drains, and then raises the signal again that it got. That SIGTERM is the end of an
+    # orderly stop, not of a killed process.
+    signal.signal(signal.SIGTERM, _leave)
+    server = uvicorn.Server(_server_config(settings, app))
+    server.run(sockets=[listener])
+    return 0 if server.started else 1
+
+
+def _run_workers(settings: Settings, listener: socket.socket) -> int:
+    with tempfile.TemporaryDirectory(prefix="candor-metrics-") as directory:
+        share_metrics(directory)
+        factory = functools.partial(build_app, settings)
+        config = _server_config(settings, factory, factory=True, workers=settings.workers)
+        supervisor = _Supervisor(config, sockets=[listener])
+        supervisor.run()
+        failed = any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes)
+        return 1 if failed else 0
+
+
+class _Supervisor(Multiprocess):
+    """Uvicorn's supervisor, which also takes dead workers' live gauges out of the metrics."""
+
+    @override
+    def keep_subprocess_alive(self) -> None:
+        before = {process.pid for process in self.processes}
+        super().keep_subprocess_alive()
+        for pid in before - {process.pid for process in self.processes}:
+            mark_process_dead(pid)  # type: ignore[no-untyped-call]  # upstream is untyped
+
+
+def _server_config(
+    settings: Settings, app: ASGIApp | Callable[[], ASGIApp], **options: Any
+) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        loop="auto" if sys.platform == "win32" else "uvloop",
+        http="httptools",
+        ws="none",
+        interface="asgi3",
+        lifespan="on",
+        log_config=_log_config(settings.log_level),
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        # The upstream's own `date` goes through; uvicorn would add a second one.
+        date_header=False,
+        backlog=_BACKLOG,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=_DRAIN_SECONDS,
+        **{"workers": 1, **options},
+    )
+
+
+def _log_config(level: str) -> dict[str, Any]:
+    """Plain lines on standard error. Other people's loggers stay at warnings: some show bodies."""
+    ours = level.upper()
+    theirs = max(logging.getLevelName(ours), logging.WARNING)
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"plain": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
+        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "plain"}},
+        "root": {"handlers": ["stderr"], "level": theirs},
+        "loggers": {
+            "candor_guard": {"level": ours},
+            "candor_proxy": {"level": ours},
+            "uvicorn": {"level": ours if level == "debug" else theirs},
+        },
+    }
+
+
+def _start_line(settings: Settings, guard: Guard, listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else host
+    upstream = urlsplit(settings.upstream).netloc or settings.upstream
+    return (
+        f"candor-guard {__version__} on http://{shown}:{port}, upstream {upstream}, "
+        f"mode {guard.policy.mode}, detector {guard.detector.name}@{guard.detector.version}, "
+        f"operating point {guard.policy.operating_point}"
+    )
+
+
+def _say(line: str) -> None:
+    prefix = "candor-guard: " if line.startswith("error:") else ""
+    sys.stderr.write(f"{prefix}{line}\n")
+    sys.stderr.flush()
+
+
+def _leave(_signal: int, _frame: FrameType | None) -> None:
+    raise SystemExit(0)

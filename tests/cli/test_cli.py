@@ -1,0 +1,127 @@
+"""The command line as a whole: help, usage errors, the demo, and speed."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+from candor_guard import __version__
+from candor_proxy.cli import main
+
+COMMAND = [sys.executable, "-m", "candor_proxy"]
+
+
+def left(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    """Run arguments that argparse answers itself."""
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    out, err = capsys.readouterr()
+    return int(caught.value.code or 0), out, err
+
+
+@pytest.mark.parametrize("command", [(), ("serve",), ("check",), ("demo",)])
+def test_help_has_an_example(capsys: pytest.CaptureFixture[str], command: tuple[str, ...]) -> None:
+    """Every --help ends with something to paste."""
+    status, out, err = left(capsys, *command, "--help")
+    assert (status, err) == (0, "")
+    assert "example:" in out
+    assert " ".join(("candor-guard", *command)) in out.partition("example:")[2]
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    """The version is the library's."""
+    assert left(capsys, "--version") == (0, f"candor-guard {__version__}\n", "")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [(), ("frobnicate",), ("check",), ("serve", "--frobnicate"), ("serve", "--port"),
+     ("serve", "--up", "http://m/v1"), ("demo", "--port", "x"), ("demo", "--port", "70000")],
+)  # fmt: skip
+def test_bad_usage_is_one_line_and_2(
+    capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]
+) -> None:
+    """No usage text, no traceback: what is wrong, in one line."""
+    status, out, err = left(capsys, *arguments)
+    assert (status, out) == (2, "")
+    assert err.startswith("candor-guard: error: ")
+    assert err.count("\n") == 1
+
+
+def test_module_is_the_same_program() -> None:
+    """`python -m candor_proxy` answers like the installed command."""
+    done = subprocess.run(
+        [*COMMAND, "--version"], capture_output=True, text=True, check=False, timeout=30
+    )
+    assert (done.returncode, done.stdout) == (0, f"candor-guard {__version__}\n")
+
+
+def test_help_loads_nothing_heavy() -> None:
+    """Help must be there at once, so it does not wait for the library, the server or rich."""
+    heavy = ("candor_guard", "pydantic", "uvicorn", "aiohttp", "starlette", "rich")
+    code = (
+        "import sys; from candor_proxy.cli import build_parser; build_parser().format_help(); "
+        f"sys.exit(any(name in sys.modules for name in {heavy}))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=30).returncode == 0
+
+
+def test_demo_ends_as_scripted(capsys: pytest.CaptureFixture[str]) -> None:
+    """The demo plays through the real proxy and every conversation ends as it should."""
+    assert main(["demo", "--brief"]) == 0
+    assert "lexical@" in capsys.readouterr().out
+
+
+def test_demo_takes_the_port_or_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    """A port in use is a mistake that is told in one line."""
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        assert main(["demo", "--port", str(holder.getsockname()[1])]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_demo_with_unknown_detector(capsys: pytest.CaptureFixture[str]) -> None:
+    """The detector's name reaches the proxy that the demo builds."""
+    assert main(["demo", "--detector", "oracle"]) == 2
+    assert "unknown detector 'oracle'" in capsys.readouterr().err
+
+
+def test_demo_serves_until_interrupted() -> None:
+    """With --serve both servers stay up, and Ctrl-C ends them in good order."""
+    with subprocess.Popen(
+        [*COMMAND, "demo", "--serve"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        while not line.startswith("Press Ctrl-C"):
+            assert line
+            line = process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+    assert (process.returncode, err) == (0, "")
+
+
+def test_interrupted_command_is_130() -> None:
+    """Ctrl-C while waiting for input leaves quietly, with the shell's status for it."""
+    with subprocess.Popen(
+        [*COMMAND, "check", "-"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(
+            '{"messages": [{"role": "user", "content": "Hello"}], "reply": "Hello."}\n'
+        )
+        process.stdin.flush()
+        process.stdout.readline()
+        time.sleep(0.1)  # back in read(), where most of its life is spent
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+    assert (process.returncode, err) == (130, "")
