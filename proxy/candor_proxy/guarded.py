@@ -207,7 +207,7 @@ class _Answer:
         await self._end()
 
     async def _block(self, outcome: Outcome) -> None:
-        code = "detector_error" if outcome.verdict is None else "unresolved"
+        code = "unresolved" if outcome.first_verdict else "detector_error"
         headers = [*outcome.headers(), ("x-should-retry", "false")]
         await self._error(REFUSED, refusal(code, outcome.to_dict()), headers)
 
