@@ -11,6 +11,7 @@ import argparse
 import importlib
 import json
 import math
+import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -31,8 +32,11 @@ from models.lexical.rows import DataMissingError, Row, digests, load
 
 WEIGHTS = Path("src/candor_guard/detectors/lexical/weights.json")
 BUDGETS = {"strict": 0.005, "balanced": 0.02, "sensitive": 0.05}
-# Share of the turns at risk that a gate must hold, on the valid rows.
-GATE_RECALL = {"pressure": 0.98, "belief": 0.95}
+# Share of the turns at risk that a gate must hold, on the rows of `_GATE_FILES`. Holding one turn
+# too many costs some delay; letting one through delivers it unread.
+GATE_RECALL = {"pressure": 0.985, "belief": 0.97}
+# Not the sets where every user presses or believes in the same few words.
+_GATE_FILES = frozenset(("authored", "transcripts", "prism"))
 PENALTIES = (0.003, 0.01, 0.03, 0.1)
 FOLDS = 5
 DIGITS = 5
@@ -225,15 +229,15 @@ def _gate_label(name: str) -> Callable[[Row], float | None]:
     return lambda row: row.labels.get("pressure") if row.has_earlier else None
 
 
-def _gate_thresholds(gates: dict[str, Any], valid: Sequence[Row]) -> dict[str, float]:
+def _gate_thresholds(gates: dict[str, Any], rows: Sequence[Row]) -> dict[str, float]:
     weights = parse_weights(_document(heads={}, gates=gates))
     thresholds = {}
     for name, head in weights.gates.items():
         label = _gate_label(name)
         positives = [
             head.probability(extract_request(row.exchange.conversation))
-            for row in valid
-            if label(row) == 1
+            for row in rows
+            if row.file in _GATE_FILES and label(row) == 1
         ]
         thresholds[name] = recall_threshold(positives, GATE_RECALL[name])
     return thresholds
@@ -250,7 +254,7 @@ def _metrics(detector: LexicalDetector, valid: Sequence[Row]) -> dict[str, Any]:
             value = row.labels.get(head)
             if value is not None and teaches(row, head):
                 score = {**reading.signals, **reading.scores}[head]
-                pairs.setdefault(row.file, []).append((float(value > 0.5), score))  # noqa: PLR2004
+                pairs.setdefault(row.file, []).append((float(value > 0.5), score))
         report[head] = {
             file: {"auroc": round(float(auroc(*zip(*rows, strict=True))), 4), "rows": len(rows)}
             for file, rows in pairs.items()
@@ -260,7 +264,12 @@ def _metrics(detector: LexicalDetector, valid: Sequence[Row]) -> dict[str, Any]:
 
 
 def _document(**parts: Any) -> dict[str, Any]:
-    empty = {"heads": {}, "gates": {}, "gate_thresholds": {}, "operating_points": {}}
+    empty: dict[str, Any] = {
+        "heads": {},
+        "gates": {},
+        "gate_thresholds": {},
+        "operating_points": {},
+    }
     return {**empty, **parts}
 
 
@@ -281,9 +290,7 @@ def fit(rows: Sequence[Row], data: dict[str, str]) -> dict[str, Any]:
         )
         for name in GATE_RECALL
     }
-    document = _document(
-        heads=heads, gates=gates, gate_thresholds=_gate_thresholds(gates, valid)
-    )
+    document = _document(heads=heads, gates=gates, gate_thresholds=_gate_thresholds(gates, rows))
     draft = {**document, "operating_points": {"draft": dict.fromkeys(LABELS, 1.0)}}
     detector = LexicalDetector(weights=parse_weights(draft))
     document["operating_points"] = _operating_points(detector, valid)
@@ -304,6 +311,16 @@ def _head_table(name: str, train: Sequence[Row], vectors: dict[int, tuple[float,
     )
 
 
+def _render(document: dict[str, Any]) -> str:
+    """Indented JSON with each row of numbers on one line, so that a refit reads as a diff."""
+    text = json.dumps(document, indent=1, sort_keys=True)
+    return re.sub(r"\[\s+([^\[\]]*?)\s+\]", _one_line, text) + "\n"
+
+
+def _one_line(match: re.Match[str]) -> str:
+    return "[" + re.sub(r"\s*\n\s*", " ", match.group(1)) + "]"
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m models.lexical.fit", description=__doc__)
@@ -316,7 +333,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     document = fit(rows, digests(options.data))
-    options.out.write_text(json.dumps(document, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    options.out.write_text(_render(document), encoding="utf-8")
     print(json.dumps(document["metrics"], indent=1))
     print(json.dumps(document["operating_points"]), json.dumps(document["gate_thresholds"]))
     return 0

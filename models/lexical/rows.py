@@ -40,7 +40,9 @@ _GUESS = 1  # the labeller's confidence below which a row is dropped
 _BELIEF_VARIANTS = frozenset(
     ("drift-full", "drift-soft", "correct-warm", "correct-plain", "agree-false", "agree-true")
 )
-_NO_BELIEF_VARIANTS = frozenset(("nonpush", "feelings", "restate"))
+# Feelings without a claim are left out on purpose (here and in `_belief`): a gate that learnt to
+# let them through would let the claims through that come with a feeling.
+_NO_BELIEF_VARIANTS = frozenset(("nonpush", "restate"))
 _ALWAYS_BELIEF = frozenset(("spiral", "schizobench"))
 
 
@@ -135,7 +137,7 @@ def _belief(raw: dict[str, Any], file: str, labels: dict[str, float | None]) -> 
     if file in _ALWAYS_BELIEF:
         return 1.0
     if file == "ordinary":
-        return 0.0
+        return None if raw["source"] == "counsel-chat" else 0.0
     if file == "prism":
         return None if labels.get("drift") is None else 1.0
     if raw["source"] == "sycon-fp":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from candor_guard.errors import ConfigurationError
 from candor_guard.guard import Guard
@@ -21,7 +22,9 @@ from candor_proxy.options import ProxyOptions
 from candor_proxy.own import OwnPaths
 from candor_proxy.passthrough import PassThrough
 
-_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+
+# They would show the client what the upstream was sent, an operator's key included.
+_REFLECTING = frozenset({"TRACE", "CONNECT"})
 
 
 def create_app(guard: Guard, options: ProxyOptions | None = None) -> Starlette:
@@ -37,8 +40,10 @@ def create_app(guard: Guard, options: ProxyOptions | None = None) -> Starlette:
     options = options or ProxyOptions()
     metrics = Metrics()
     own = OwnPaths(guard, options, metrics)
-    chat = GuardedEndpoint(ChatSurface(), guard, options, metrics)
-    passing = PassThrough(guard.upstream, metrics)
+    api = _Api(
+        {"/v1/chat/completions": GuardedEndpoint(ChatSurface(), guard, options, metrics)},
+        PassThrough(guard.upstream, metrics),
+    )
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncGenerator[None, None]:
@@ -47,8 +52,7 @@ def create_app(guard: Guard, options: ProxyOptions | None = None) -> Starlette:
 
     app = Starlette(
         routes=[
-            Route("/v1/chat/completions", chat, methods=["POST"]),
-            Route("/v1/{path:path}", passing, methods=_METHODS),
+            Route("/v1/{path:path}", api),
             Route("/healthz", own.health, methods=["GET"]),
             Route("/readyz", own.ready, methods=["GET"]),
             Route("/metrics", own.metrics, methods=["GET"]),
@@ -59,6 +63,26 @@ def create_app(guard: Guard, options: ProxyOptions | None = None) -> Starlette:
     )
     app.router.redirect_slashes = False  # an API client wants an error, not another address
     return app
+
+
+class _Api:
+    """Everything under ``/v1/``: guarded where a surface is at home, passed through elsewhere."""
+
+    def __init__(self, guarded: Mapping[str, ASGIApp], passing: ASGIApp) -> None:
+        self._guarded = guarded
+        self._passing = passing
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Hand the request to whom it belongs."""
+        if scope["method"] in _REFLECTING:
+            raise HTTPException(405)
+        endpoint = self._guarded.get(_plain(scope["path"])) if scope["method"] == "POST" else None
+        await (endpoint or self._passing)(scope, receive, send)
+
+
+def _plain(path: str) -> str:
+    """Without the extra slashes and dots that a lenient upstream would overlook."""
+    return "/" + "/".join(part for part in path.split("/") if part not in ("", "."))
 
 
 async def _not_ours(request: Request, error: Exception) -> Response:

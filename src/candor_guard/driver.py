@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
 from candor_guard.detectors.runner import DetectorRunner
-from candor_guard.errors import DetectorError, UpstreamError
+from candor_guard.errors import DetectorError, InvalidRequestError, UpstreamError
 from candor_guard.flow import (
     Answer,
     Close,
@@ -109,7 +109,7 @@ async def drive(
                 case _:
                     try:
                         answer = await _do(step, calls, runner)
-                    except (DetectorError, UpstreamError) as error:
+                    except (DetectorError, InvalidRequestError, UpstreamError) as error:
                         failure = error
     finally:
         flow.close()
@@ -178,20 +178,22 @@ class _Calls:
         except TimeoutError:
             return None
 
-    async def close(self, call: int) -> None:
-        if call in self._closed:
-            return
-        self._closed.add(call)
-        task = self._opening[call]
-        if not task.done():
-            task.cancel()
-        (result,) = await asyncio.gather(task, return_exceptions=True)
-        if not isinstance(result, BaseException):
-            await result.aclose()
+    async def close(self, *calls: int) -> None:
+        # In tasks of their own: under anyio a cancelled scope cancels every further await, too.
+        fresh = set(calls) - self._closed
+        self._closed |= fresh
+        closing = asyncio.gather(*(asyncio.create_task(_close(self._opening[c])) for c in fresh))
+        await asyncio.shield(closing)
 
     async def close_all(self) -> None:
-        for call in tuple(self._opening):
-            await self.close(call)
+        await self.close(*self._opening)
+
+
+async def _close(opening: asyncio.Task[UpstreamResponse]) -> None:
+    opening.cancel()
+    (result,) = await asyncio.gather(opening, return_exceptions=True)
+    if not isinstance(result, BaseException):
+        await result.aclose()
 
 
 def _for_repetition(headers: Headers) -> Headers:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -32,7 +32,7 @@ from candor_guard.upstreams import Upstream, UpstreamRequest
 from candor_guard.verdict import Risk, Verdict, judge
 from candor_guard.wire.chat import DONE, ChatSurface
 from candor_guard.wire.json import dump, load_object
-from candor_guard.wire.sse import FrameReader
+from candor_guard.wire.sse import Frame, FrameReader
 
 _JSON_HEADERS = (("content-type", "application/json"),)
 
@@ -90,11 +90,7 @@ class Guard:
             InvalidRequestError: With the number of the first exchange that cannot be read.
             DetectorError: If the detector fails.
         """
-        batch = [
-            _exchange(entry.get("messages"), entry.get("reply"), index)
-            for index, entry in enumerate(exchanges)
-        ]
-        return self._judge(batch)
+        return self._judge([_numbered(entry, index) for index, entry in enumerate(exchanges)])
 
     def gate(self, messages: object) -> Risk:
         """Say from the request alone whether a reply would be held and read.
@@ -171,7 +167,7 @@ class Guard:
         async with aclosing(self._bodies({**request, "stream": False})) as pieces:
             async for piece in pieces:
                 body += piece
-        return load_object(bytes(body))
+        return _upstream_object(bytes(body))
 
     async def stream(self, request: Mapping[str, Any]) -> AsyncGenerator[dict[str, Any], None]:
         """Answer a Chat Completions request as a stream of chunks.
@@ -186,9 +182,10 @@ class Guard:
         frames = FrameReader()
         async with aclosing(self._bodies({**request, "stream": True})) as pieces:
             async for piece in pieces:
-                for frame in frames.feed(piece):
-                    if frame.data is not None and frame.data != DONE:
-                        yield load_object(frame.data)
+                for chunk in _chunks(frames.feed(piece)):
+                    yield chunk
+        for chunk in _chunks(frames.end()):
+            yield chunk
 
     async def aclose(self) -> None:
         """Close the upstream's connections and the detector's thread."""
@@ -197,7 +194,7 @@ class Guard:
             await self.upstream.aclose()
 
     async def _bodies(self, payload: Mapping[str, Any]) -> AsyncGenerator[bytes, None]:
-        request = ChatSurface().parse(dump(payload))
+        request = ChatSurface().parse(_client_body(payload))
         template = UpstreamRequest("POST", "/chat/completions", _JSON_HEADERS)
         async with aclosing(self.events(request, template, annotate="flagged")) as events:
             async for event in events:
@@ -226,6 +223,13 @@ def new_request_id() -> str:
     return f"candor-{secrets.token_hex(12)}"
 
 
+def _numbered(entry: object, index: int) -> Exchange:
+    if not isinstance(entry, Mapping):
+        kind = type(entry).__name__
+        raise InvalidRequestError(f"exchange {index}: must be an object, not {kind}")
+    return _exchange(entry.get("messages"), entry.get("reply"), index)
+
+
 def _exchange(messages: object, reply: object, index: int | None) -> Exchange:
     where = "" if index is None else f"exchange {index}: "
     if not isinstance(reply, str):
@@ -237,6 +241,26 @@ def _exchange(messages: object, reply: object, index: int | None) -> Exchange:
         raise InvalidRequestError(f"{where}{error}", param=error.param) from None
 
 
+def _client_body(payload: Mapping[str, Any]) -> bytes:
+    try:
+        return dump(payload)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidRequestError(f"request cannot be written as JSON: {error}") from None
+
+
+def _chunks(frames: Iterable[Frame]) -> Iterator[dict[str, Any]]:
+    for frame in frames:
+        if frame.data is not None and frame.data != DONE:
+            yield _upstream_object(frame.data)
+
+
+def _upstream_object(data: bytes) -> dict[str, Any]:
+    try:
+        return load_object(data)
+    except InvalidRequestError as error:
+        raise UpstreamError(f"upstream's answer is unreadable: {error}") from None
+
+
 def _need_success(event: Started) -> None:
     if event.status >= 400:
         raise UpstreamError(f"upstream answered with status {event.status}")
@@ -244,7 +268,7 @@ def _need_success(event: Started) -> None:
 
 def _need_delivery(outcome: Outcome) -> None:
     if outcome.action == "block":
-        code = "detector_error" if outcome.skipped == "detector_error" else "unresolved"
+        code = "unresolved" if outcome.first_verdict else "detector_error"
         raise ReplyRefusedError(
             f"reply refused by policy: {code}", code=code, candor=outcome.to_dict()
         )

@@ -23,6 +23,8 @@ class ReplyReader(Protocol):
             after that place is read.
         over: Whether the text went past the reader's limit; ``text`` ends exactly there, and
             nothing after that place is read.
+        done: Whether the format's own end was seen. Nothing after it matters to the reply; the
+            connection may stay open longer.
         usage: As told so far, or None.
         safe: How many bytes from the start may leave before the end is known without closing
             the door on an annotation (all complete frames before the finish frame).
@@ -36,6 +38,9 @@ class ReplyReader(Protocol):
 
     @property
     def over(self) -> bool: ...  # noqa: D102
+
+    @property
+    def done(self) -> bool: ...  # noqa: D102
 
     @property
     def usage(self) -> Usage | None: ...  # noqa: D102

@@ -101,8 +101,8 @@ def _need_scores(reading: Reading) -> None:
         return
     if set(reading.scores) != set(LABELS):
         raise DetectorError(f"detector scored {sorted(reading.scores)}, not {sorted(LABELS)}")
-    for label, score in reading.scores.items():
-        _need_probability(score, label)
+    for name, value in (*reading.scores.items(), *reading.signals.items()):
+        _need_probability(value, name)
 
 
 def _need_probability(score: float, what: str) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from candor_guard.conversation import Exchange
-from candor_guard.errors import DetectorError, UpstreamError
+from candor_guard.errors import DetectorError, InvalidRequestError, UpstreamError
 from candor_guard.flow.steps import (
     Answer,
     Close,
@@ -50,7 +50,8 @@ class _Candidate:
         began: When its call was sent.
         body: Bytes received and not yet emitted.
         emitted: How many bytes left already.
-        complete: Whether the body's end was seen.
+        complete: Whether the reply's end was seen.
+        drained: Whether the connection said that there is nothing more.
         bound: The bound that ended reading early, or None.
         verdict: None until read.
     """
@@ -61,6 +62,7 @@ class _Candidate:
     body: bytearray = field(default_factory=bytearray)
     emitted: int = 0
     complete: bool = False
+    drained: bool = False
     bound: str | None = None
     verdict: Verdict | None = None
 
@@ -138,7 +140,12 @@ class _GuardedReply:
         if enforce:
             yield Hold()
         deadline = self._context.clock() + self._policy.max_hold_seconds
-        yield from self._read(first, deadline if enforce else None)
+        try:
+            yield from self._read(first, deadline if enforce else None)
+        except UpstreamError:
+            if not enforce:
+                yield from self._hand_over(first)
+            raise
         if first.reader.skip is not None:
             self._record("relayed", began, first)
             outcome = self._outcome("pass", "none", skipped=first.reader.skip)
@@ -169,16 +176,19 @@ class _GuardedReply:
             if data is None:
                 candidate.bound = "hold_time"
                 return
-            if not data:
-                reader.end()
-                candidate.complete = True
-                return
+            candidate.drained = not data
             candidate.body += data
             reader.feed(data)
             if deadline is None:
                 yield from self._leak(candidate)
+            ended = reader.done or candidate.drained
+            if ended:
+                reader.end()
+                candidate.complete = True
             if reader.over or len(candidate.body) > self._policy.max_hold_raw_bytes:
                 candidate.bound = "hold_bytes"
+            if ended:
+                return
 
     def _leak(self, candidate: _Candidate) -> Generator[Step, Answer, None]:
         ready = candidate.reader.safe - candidate.emitted
@@ -191,20 +201,29 @@ class _GuardedReply:
         del candidate.body[:ready]
         candidate.emitted += ready
 
+    def _hand_over(self, candidate: _Candidate) -> Generator[Step, Answer, None]:
+        """Observing, the upstream broke off: what it sent until then is the client's all the same."""
+        if not self._started:
+            self._started = True
+            outcome = self._outcome("pass", "none", skipped="upstream_error")
+            yield Start(candidate.call, outcome, rewritten=False)
+        yield Emit(bytes(candidate.body))
+
     def _release(self, first: _Candidate, outcome: Outcome) -> Flow:
         """Deliver the original: what was held, then the rest as it comes."""
         body = bytes(first.body)
         usage = outcome.usage if len(outcome.attempts) > 1 else None
         candor = self._annotation(outcome)
         # An incomplete body has no finish chunk to annotate yet; the headers tell all the same.
-        annotated = first.complete and (candor is not None or usage is not None)
+        readable = first.complete and first.reader.skip != "unreadable"
+        annotated = readable and (candor is not None or usage is not None)
         if annotated:
             annotation = Annotation(candor, usage)
             body = self._request.surface.annotate(self._request, body, annotation)
         if not self._started:
             yield Start(first.call, outcome, rewritten=annotated)
         yield Emit(body)
-        if not first.complete:
+        if not first.drained:
             yield Relay(first.call)
         return outcome
 
@@ -254,7 +273,7 @@ class _GuardedReply:
         yield Send(call, self._request.surface.with_instruction(self._request, instruction.text))
         try:
             trouble = yield from self._receive_whole(candidate, deadline)
-        except UpstreamError:
+        except (UpstreamError, InvalidRequestError):
             trouble = "regeneration_failed"
         if trouble is None and (yield from self._detect(candidate)):
             trouble = "detector_error"
@@ -276,7 +295,7 @@ class _GuardedReply:
         yield from self._read(candidate, deadline)
         if candidate.bound == "hold_time":
             return "regeneration_timeout"
-        usable = candidate.complete and candidate.reader.skip is None
+        usable = candidate.bound is None and candidate.reader.skip is None
         fits = usable and self._request.surface.accepts(self._request, candidate.reader.text)
         return None if fits else "regeneration_unusable"
 
@@ -355,7 +374,7 @@ def _extent(candidate: _Candidate) -> tuple[Evaluated, str | None]:
     if candidate.verdict.not_evaluated is not None:
         return "none", candidate.verdict.not_evaluated
     # A prefix can prove a fault but never its absence.
-    full = candidate.complete or candidate.verdict.flagged
+    full = candidate.bound is None or candidate.verdict.flagged
     return ("full" if full else "none"), candidate.bound
 
 

@@ -29,12 +29,14 @@ class UpstreamRequest:
         path: Path and query below the upstream's base URL, such as ``/chat/completions?x=1``.
         headers: Lower-case names; hop-by-hop headers, host and content-length are left out.
         body: Whole, or as it arrives.
+        length: Of a body that arrives, in bytes, where the client stated it.
     """
 
     method: str
     path: str
     headers: Headers
     body: bytes | AsyncIterator[bytes] = b""
+    length: int | None = None
 
 
 class UpstreamResponse(Protocol):

@@ -16,7 +16,6 @@ from types import SimpleNamespace
 from typing import Any, Final
 
 import aiohttp
-from aiohttp.client_proto import ResponseHandler
 from typing_extensions import override
 from yarl import URL
 
@@ -30,6 +29,7 @@ from candor_guard.errors import (
 )
 from candor_guard.upstreams import HOP_BY_HOP, Headers, UpstreamRequest
 from candor_guard.upstreams.target import BaseUrl
+from candor_guard.upstreams.upload import Upload
 
 # Written by the HTTP client itself; `expect` would make it wait for an interim answer, although
 # the body is already on its way.
@@ -87,6 +87,7 @@ class DirectUpstream:
         )
         # aiohttp's clock for silence starts when the body has been written; this one also ends
         # the wait for a server that accepts a connection and never reads.
+        self._read_timeout = read_timeout
         self._patience = connect_timeout + 2 * read_timeout
         self._max_connections = max_connections
         self._proxy = proxy
@@ -110,9 +111,13 @@ class DirectUpstream:
         headers = self._headers(request.headers)
         if isinstance(request.body, bytes):
             return await self._open_bytes(request.method, url, headers, request.body)
-        upload = _Upload(request.body)
+        if request.length is not None:
+            headers.append(("content-length", str(request.length)))
+        limit = asyncio.timeout(None)
+        upload = Upload(request.body, limit, self._read_timeout)
         try:
-            return await self._send(request.method, url, headers, upload)
+            async with limit:
+                return await self._send(request.method, url, headers, upload)
         except _FOREIGN as error:
             # The client's side broke, not the server: its own exception says best what happened.
             if upload.failure is not None:
@@ -195,14 +200,14 @@ class DirectUpstream:
 class DirectResponse:
     """An answer on a connection; see `candor_guard.upstreams.UpstreamResponse`."""
 
-    __slots__ = ("_response", "_server", "_unframed", "headers", "status")
+    __slots__ = ("_response", "_server", "headers", "status")
 
     def __init__(self, response: aiohttp.ClientResponse, server: str) -> None:
         self._response = response
         self._server = server
         self.status = response.status
         self.headers = _end_to_end(response.raw_headers)
-        self._unframed = _ended_by_close(response)
+        _watch(response)
 
     @override
     def __repr__(self) -> str:
@@ -210,6 +215,8 @@ class DirectResponse:
 
     async def read(self) -> bytes:
         """Return the next piece as soon as there is one; ``b""`` at the end.
+
+        A failure closes the connection.
 
         Raises:
             UpstreamInterruptedError: If the body breaks off.
@@ -222,9 +229,10 @@ class DirectResponse:
             return rest
         try:
             piece = await content.readany()
-            if not piece and self._unframed is not None:
-                _raise_if_reset(self._unframed)
+            if not piece and (overlooked := content.exception()) is not None:
+                raise overlooked
         except _FOREIGN as error:
+            await self.aclose()
             raise _after_answer(error, self._server) from None
         return piece
 
@@ -247,26 +255,6 @@ class _AbortingResponse(aiohttp.ClientResponse):
         if self.connection is not None and self.connection.transport is not None:
             self.connection.transport.abort()
         super().close()
-
-
-class _Upload:
-    """A request body as it arrives, which remembers its own failure."""
-
-    def __init__(self, pieces: AsyncIterator[bytes]) -> None:
-        self._pieces = pieces
-        self.failure: Exception | None = None
-
-    def __aiter__(self) -> _Upload:
-        return self
-
-    async def __anext__(self) -> bytes:
-        try:
-            return await anext(self._pieces)
-        except StopAsyncIteration:
-            raise
-        except Exception as error:
-            self.failure = error
-            raise
 
 
 @dataclass(slots=True)
@@ -331,17 +319,38 @@ def _after_answer(error: Exception, server: str) -> UpstreamError:
     return UpstreamInterruptedError(f"{server} broke off in the middle of its answer")
 
 
-def _ended_by_close(response: aiohttp.ClientResponse) -> ResponseHandler | None:
-    """Return the connection's state when only the connection's end tells where the body ends."""
+def _watch(response: aiohttp.ClientResponse) -> None:
+    """Report two breaks of a body that aiohttp overlooks.
+
+    When a chunk is no chunk, aiohttp closes the connection and leaves the reader waiting, without
+    a timeout, for ever. And when nothing but the connection's end tells where the body ends, it
+    takes a reset for an orderly end.
+    """
+    connection, content = response.connection, response.content
+    if connection is None or connection.protocol is None or connection.protocol.closed is None:
+        return
     framed = "content-length" in response.headers or "transfer-encoding" in response.headers
-    return None if framed or response.connection is None else response.connection.protocol
+
+    def on_closed(closed: asyncio.Future[None]) -> None:
+        whole = content.is_eof() and (framed or closed.exception() is None)
+        if not whole and content.exception() is None:
+            content.set_exception(aiohttp.ClientPayloadError("connection closed"))
+
+    def forget() -> None:
+        closed.remove_done_callback(on_closed)
+
+    closed = connection.protocol.closed
+    closed.add_done_callback(on_closed)
+    content.on_eof(forget)
+    # Once for each connection, however many answers it carries: asyncio complains about an
+    # exception that nobody looked at.
+    closed.remove_done_callback(_look_at)
+    closed.add_done_callback(_look_at)
 
 
-def _raise_if_reset(connection: ResponseHandler) -> None:
-    """Tell a reset from an orderly end; aiohttp takes either for the end of an unframed body."""
-    error = connection.exception()
-    if isinstance(error, OSError) and not isinstance(error, aiohttp.ServerDisconnectedError):
-        raise error
+def _look_at(closed: asyncio.Future[None]) -> None:
+    if not closed.cancelled():
+        closed.exception()
 
 
 def _end_to_end(raw: tuple[tuple[bytes, bytes], ...]) -> Headers:

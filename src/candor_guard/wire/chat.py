@@ -89,6 +89,7 @@ class ChatBodyReader:
         self._body = bytearray()
         self._fold = TextFold(limit)
         self.skip: str | None = None
+        self.done = False
         self.usage: Usage | None = None
         self.safe = 0
 
@@ -119,10 +120,11 @@ class ChatBodyReader:
         if choice is None or not isinstance(message, Mapping):
             self.skip = "no_text" if choice or not payload.get("choices") else "n"
             return
-        self.skip = _message_skip(message) or _finish_skip(choice)
         content = message.get("content")
         if isinstance(content, str):
             self._fold.add(content)
+        # As in a stream, where the finish chunk comes after the limit, if that was passed.
+        self.skip = _message_skip(message) or (None if self.over else _finish_skip(choice))
         if not self.text.strip():
             self.skip = self.skip or "no_text"
 
@@ -135,6 +137,7 @@ class ChatStreamReader:
         self._fold = TextFold(limit)
         self._finished = False
         self.skip: str | None = None
+        self.done = False
         self.usage: Usage | None = None
         self.safe = 0
 
@@ -161,10 +164,13 @@ class ChatStreamReader:
             self.skip = self.skip or "no_text"
 
     def _take(self, frame: Frame) -> None:
+        if self.done:
+            return
         chunk = _chunk(frame)
         if chunk is not None and self.skip is None and not self.over:
             self._read(chunk)
-        self._finished = self._finished or frame.data == DONE
+        self.done = frame.data == DONE
+        self._finished = self._finished or self.done
         if not self._finished:
             self.safe += len(frame.raw)
 
@@ -256,9 +262,12 @@ def _annotate_stream(body: bytes, annotation: Annotation) -> bytes:
     target = _finish_index(chunks)
     pieces: list[bytes] = []
     for index, (frame, chunk) in enumerate(zip(frames, chunks, strict=True)):
+        if chunk is None:
+            pieces.append(frame.raw)
+            continue
         candor = annotation.candor if index == target else None
-        written = _annotated(chunk, Annotation(candor, annotation.usage)) if chunk else chunk
-        pieces.append(frame.raw if written == chunk else with_data(frame, dump(written or {})))
+        written = _annotated(chunk, Annotation(candor, annotation.usage))
+        pieces.append(frame.raw if written == chunk else with_data(frame, dump(written)))
     return b"".join(pieces)
 
 

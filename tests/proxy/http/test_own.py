@@ -261,7 +261,6 @@ UNKNOWN = [
     ("GET", "/healthz/", 404),
     ("GET", "/candor/v1/check", 405),
     ("POST", "/metrics", 405),
-    ("PROPFIND", "/v1/models", 405),
     ("TRACE", "/v1/models", 405),
 ]
 

@@ -62,7 +62,7 @@ class LexicalDetector:
         if not has_earlier:
             scores["pressure"] = 0.0
         over = [n for n in ("pressure", "belief") if scores[n] >= self._weights.gate_thresholds[n]]
-        reason = max(over, key=scores.__getitem__) if over else _NO_RISK
+        reason = over[0] if over else _NO_RISK
         return Risk(at_risk=bool(over), score=max(scores.values()), reason=reason)
 
     def read(self, exchanges: Sequence[Exchange]) -> Sequence[Reading]:

@@ -18,6 +18,7 @@ from candor_guard.detectors.lexical.views import (
     share,
     union,
 )
+from candor_guard.detectors.lexical.words import spread
 
 # Sentences compared pair by pair are capped: the work grows with the product.
 _PAIRED = 8
@@ -139,7 +140,7 @@ def _polarity(earlier: TurnView, user: TurnView, reply: TurnView) -> tuple[float
 
 NAMES: tuple[str, ...] = tuple(
     f"align:{name}"
-    for name in (
+    for name in spread(
         "kept kept_opening kept_closing earlier_in_reply reply_in_earlier alternative "
         "alternative_opening user_in_reply reply_in_user opening_in_user opening_in_earlier novel "
         "own_numbers own_numbers_kept answer_number answer_number_kept answer_number_opening "
@@ -149,7 +150,7 @@ NAMES: tuple[str, ...] = tuple(
         "new_names options options_same options_differ options_first option_users "
         "polarity_earlier polarity_reply polarity_flip polarity_same polarity_user sentence_kept "
         "sentence_flipped claim_affirmed claim_denied negation_shift negation_against_user"
-    ).split()
+    )
 )
 
 

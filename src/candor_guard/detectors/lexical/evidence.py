@@ -39,10 +39,10 @@ def telling_sentences(
 
 
 def _position(index: int, last: int) -> int:
-    """Column of the position in the cue features: first, head, tail, or only the total."""
+    """Column of the position in `features.reply_cues`: first, head, tail, or only the total."""
     if index == 0:
         return 0
-    if index <= 2:  # noqa: PLR2004 - as in features.reply_cues
+    if index <= 2:
         return 1
     return 2 if index >= last - 1 else 3
 

@@ -7,6 +7,7 @@ lost number under pressure) is multiplied here.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -25,12 +26,15 @@ from candor_guard.detectors.lexical.views import (
     question_of,
     view,
 )
+from candor_guard.detectors.lexical.words import spread
 
-_EMOJI_FROM = 0x2600
+_EMOJI = re.compile("[\u2600-\U0010ffff]")
 _R = {name: index for index, name in enumerate(REPLY_CUES.names)}
 _U = {name: index for index, name in enumerate(USER_CUES.names)}
 # Families whose words are too common inside a sentence; they count where they open one.
 _OPENERS = (_R["assent"], _R["dissent"])
+_QUESTION_WORDS = frozenset(spread("what how which who when where why name"))
+_PERSONAL = frozenset(spread("i my me we our us myself"))
 _RESISTANCE = ("hold", "contrast", "deny", "caution", "dissent")
 _YIELDING = ("agree", "retract", "yield", "soften", "affirm", "assent")
 
@@ -98,6 +102,8 @@ def _user(user: TurnView, *, has_earlier: bool) -> tuple[float, ...]:
     questions = sum(s.span.text.endswith("?") for s in user.sentences)
     statements = sentences - questions
     first_person = sum(s.tokens.count("i") for s in user.sentences)
+    personal = [s for s in user.sentences if not _PERSONAL.isdisjoint(s.tokens)]
+    told = sum(not s.span.text.endswith("?") for s in personal)
     shape = (
         float(has_earlier),
         math.log1p(user.words),
@@ -105,9 +111,15 @@ def _user(user: TurnView, *, has_earlier: bool) -> tuple[float, ...]:
         questions / sentences,
         min(3.0, float(statements)),
         min(3.0, float(user.text.count("!"))),
-        float(bool(opening) and opening[0] in ("no", "but", "nope", "wrong", "not", "hmm", "really")),
+        float(
+            bool(opening) and opening[0] in ("no", "but", "nope", "wrong", "not", "hmm", "really")
+        ),
         float(bool(opening) and opening[0] in ("so", "and", "ok", "okay")),
+        float(bool(user.sentences) and user.sentences[0].cues[_U["accept"]] > 0),
+        float(bool(opening) and opening[0] in _QUESTION_WORDS),
         min(3.0, float(first_person)),
+        min(3.0, float(told)),
+        float(not personal),
         math.log1p(sum(s.tokens.count("you") for s in user.sentences)),
         math.log1p(len(user.numbers)),
         float(any(s.negated for s in user.sentences)),
@@ -121,19 +133,26 @@ def _user(user: TurnView, *, has_earlier: bool) -> tuple[float, ...]:
         float(has_earlier) * cues[_U["evidence"]],
         float(has_earlier) * cues[_U["task"]],
         float(has_earlier) * cues[_U["belief"]],
+        float(has_earlier) * cues[_U["accept"]],
         cues[_U["belief"]] * float(statements > 0),
+        cues[_U["feeling"]] * float(told > 0),
+        cues[_U["confirm"]] * float(bool(personal)),
+        cues[_U["task"]] * float(not personal),
     )
     return (*cues, *shape, *crosses)
 
 
 REQUEST_NAMES: tuple[str, ...] = (
     *(f"user:{name}" for name in USER_CUES.names),
-    *(
+    *spread(
         "user:has_earlier user:length user:terse user:questions user:statements user:exclaims "
-        "user:opens_no user:opens_so user:first_person user:second_person user:numbers "
+        "user:opens_no user:opens_so user:opens_accept "
+        "user:opens_question user:first_person user:personal user:impersonal user:second_person user:numbers "
         "user:negated user:opens_task user:task_rate user:press*earlier user:authority*earlier "
-        "user:evidence*earlier user:task*earlier user:belief*earlier user:belief*statement"
-    ).split(),
+        "user:evidence*earlier user:task*earlier user:belief*earlier "
+        "user:accept*earlier user:belief*statement "
+        "user:feeling*personal user:confirm*personal user:task*impersonal"
+    ),
 )
 
 
@@ -141,8 +160,7 @@ def _shape(views: Views) -> tuple[float, ...]:
     reply = views.reply
     sentences = max(1, len(reply.sentences))
     text = reply.text
-    # Few characters are beyond the basic planes, so the common case is one fast test.
-    emoji = 0 if text.isascii() else sum(ord(c) >= _EMOJI_FROM for c in text)
+    emoji = 0 if text.isascii() else len(_EMOJI.findall(text))
     return (
         math.log1p(reply.words),
         float(reply.words <= 15),
@@ -160,11 +178,11 @@ def _shape(views: Views) -> tuple[float, ...]:
     )
 
 
-_SHAPE_NAMES = (
+_SHAPE_NAMES = spread(
     "reply:length reply:terse reply:length_ratio reply:questions reply:exclaims reply:emoji "
     "reply:code reply:lines reply:bold reply:numbers reply:negations reply:first_negated "
     "reply:closing_question"
-).split()
+)
 
 _POSITIONS = ("first", "head", "tail", "all")
 
@@ -202,15 +220,13 @@ def _earlier(earlier: TurnView, reply: TurnView) -> tuple[float, ...]:
     )
 
 
-_EARLIER_NAMES = (
+_EARLIER_NAMES = spread(
     "earlier:deny earlier:caution earlier:affirm earlier:soften earlier:reason "
     "earlier:caution_dropped earlier:denial_dropped earlier:softened earlier:length"
-).split()
+)
 
 
-def _crosses(
-    views: Views, aligned: Sequence[float], *, has_earlier: bool
-) -> tuple[float, ...]:
+def _crosses(views: Views, aligned: Sequence[float], *, has_earlier: bool) -> tuple[float, ...]:
     reply, user = views.reply, views.user
     push = _level(user, _U, ("doubt", "dispute")) * has_earlier
     evidence = min(1.0, user.cues[_U["evidence"]] / 2)
@@ -255,7 +271,7 @@ def _crosses(
     )
 
 
-_CROSS_NAMES = (
+_CROSS_NAMES = spread(
     "cross:unresisted cross:unresisted*push cross:unresisted*gives cross:unresisted*gives*push "
     "cross:agree*unresisted cross:agree*resist cross:agree*push cross:sorry*unresisted "
     "cross:sorry*resist cross:retract*push*bare cross:retract*evidence cross:retract*unresisted "
@@ -263,7 +279,7 @@ _CROSS_NAMES = (
     "cross:switched*push cross:switched*evidence cross:affirmed*unresisted cross:denied*resist "
     "cross:single*unresisted cross:single*agree cross:single*gives cross:warm*unresisted "
     "cross:belief*unresisted cross:belief*agree cross:task*agree cross:task*unresisted"
-).split()
+)
 
 FEATURE_NAMES: tuple[str, ...] = (
     *REQUEST_NAMES,
@@ -288,7 +304,9 @@ def _most(sentences: Sequence[Sentence]) -> list[int]:
 
 def _opens(sentence: Sentence, family: int) -> float:
     """Whether the sentence's first word starts a cue of the family."""
-    return float(REPLY_CUES.count(sentence.tokens[:2])[family] > 0) if sentence.cues[family] else 0.0
+    return (
+        float(REPLY_CUES.count(sentence.tokens[:2])[family] > 0) if sentence.cues[family] else 0.0
+    )
 
 
 def _has(sentence: Sentence | None, family: str) -> float:

@@ -113,6 +113,32 @@ _USER = {
         "brother|gran|grandma|partner|heart))",
         "(please|omg|lol|haha|ugh|oh|finally|god|honestly|promise|disappointed|insulting|unfair)",
     ],
+    # Takes the earlier answer as it is; what follows is then no pressure.
+    "accept": [
+        "(thanks|thank you|thx|cheers|gotcha|understood|perfect|sweet|cool|great|brilliant|fine)",
+        "(makes|that makes) sense",
+        "(good to know|fair enough|point taken|got it|i see|will do|good catch|that is clear|noted)",
+        "(you are|you were) right",
+        "(oh|ah|ahh|ouch|wow|haha) (ok|okay|wow|right|no|lol|yes|that)",
+        "(ok|okay|right|fine|great) (then|now|i will|we will|so what|and|what|how|got)",
+        "(calling|booking|booked|called|phoned) (them|it|now|the)",
+        "(did not|had not) (know|thought|realize|realise) that",
+        "(any|another|more|other|few more|one more) (tips|ideas|recommendations|examples|trick|tip|"
+        "advice|suggestions|options|questions|details|info|words|to)",
+        "(can|could|would|will) you (please|also|just|maybe|)",
+    ],
+    # Fishes for a yes.
+    "confirm": [
+        "(did|have|had|was|am|do) i (do|get|got|handle|choose|do it|make|right|done|well|not|"
+        "correct|understand|read|call|deserve|wrong)",
+        "(is|are|was|does|do|did|has|have|should|would|can|could) (not|) (it|that|he|she|they|i|you|"
+        "we)",
+        "(tell|show) (me|him|her|them) (i|that i|you|it|what)",
+        "(good|great|smart|right|perfect|solid) (habit|plan|idea|call|move|choice|thinking|so far)",
+        "(please|just) (tell|say|confirm|agree|be happy|be honest)",
+        "(settle|settling|bet|prove) (a|with|this|me)",
+        "(thoughts|opinion|verdict|honest|feedback)",
+    ],
     # Requests that put nothing at stake.
     "task": [
         "(can|could|would|will) you (please|just|also|) (write|make|give|explain|show|list|rewrite|"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from candor_guard.conversation import Conversation, Exchange
 from candor_guard.detectors.lexical.phrases import PhraseTree
 from candor_guard.detectors.lexical.sentences import split_sentences
-from candor_guard.detectors.lexical.words import NEGATORS, numbers_of, stems_of, tokens_of
+from candor_guard.detectors.lexical.words import NEGATORS, numbers_of, spread, stems_of, tokens_of
 from candor_guard.verdict import Span
 
 # Characters read from the start and the end of a turn: a turn's stance is at its edges, and the
@@ -22,8 +22,10 @@ QUESTION_WINDOW = (1_500, 500)
 _LETTER = re.compile(r"(?<![\w'’.])([A-H])(?=[).:,;*!?\s]|\Z)")
 _LETTER_LEAD = ("is ", "option ", "answer ", "choice ", "choose ", "to ", "with ")
 _NAME = re.compile(r"(?<=[a-z,;] )[A-Z][\w-]{2,30}")
-_YES = frozenset("yes correct true right absolutely exactly definitely indeed certainly safe".split())
-_NO = frozenset("no not false incorrect wrong never neither unfortunately".split())
+_YES = frozenset(
+    spread("yes correct true right absolutely exactly definitely indeed certainly safe")
+)
+_NO = frozenset(spread("no not false incorrect wrong never neither unfortunately"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+
+def spread(words: str) -> tuple[str, ...]:
+    """Return the words of a text: a readable way to write long word lists."""
+    return tuple(words.split())
+
+
 _TOKEN = re.compile(r"\d[\d,.:/]*%?|[^\W\d_]+(?:'[^\W\d_]+)?")
+# Tokens are letters or start with a digit, so one comparison tells them apart.
+_PAST_DIGITS = ":"
 _NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?")
 
 # Contractions are opened up so that one phrase covers "you're", "you’re" and "you are".
@@ -45,35 +53,35 @@ _SLANG = {
 }
 
 STOP_WORDS = frozenset(
-    """a about after again all also am an and any are as at be because been before being but by can
+    spread("""a about after again all also am an and any are as at be because been before being but by can
     could did do does doing done for from get gets go going got had has have he her here hers him
     his how i if in into is it its just like made make many may me more most much my no not now of
     off on one only or other our out over own really right said same say says see she should so
     some still such than that the their them then there these they thing things this those through
     to too under up us use used very want was way we well went were what when where which while who
     why will with would yes you your yours thank thanks please sorry know think sure lot even ever
-    than though""".split()
+    than though""")
 )
 _FUNCTION_WORDS = STOP_WORDS - {"thing", "things", "lot", "sorry", "thanks", "same"}
 _FOREIGN_WORDS = frozenset(
-    """der das und ist nicht ich sie wir ein eine mit auf für dem den von zu auch dass aber wenn wie
+    spread("""der das und ist nicht ich sie wir ein eine mit auf für dem den von zu auch dass aber wenn wie
     que el la los las una por para con es está pero muy como más del lo se mi tu
     le les des est une pas vous je nous dans pour sur avec qui mais ce cette sont du et
     il che di non è per sono della una questo ma anche
     de het een niet van ik je dat zijn voor met maar ook wel
     o os um uma não em você mas isso são também
     och att det som inte jag är på av
-    nie jest się że jak ale czy bir ve bu için değil""".split()
+    nie jest się że jak ale czy bir ve bu için değil""")
 ) - {"die", "in", "me", "so", "do", "on", "an", "a", "i", "no", "as", "per", "ma", "o", "mi", "es"}
 
 NEGATORS = frozenset(
-    """not no never none nothing neither nor without hardly nowhere myth false incorrect wrong untrue
-    misconception cannot nobody unsafe unlikely inaccurate""".split()
+    spread("""not no never none nothing neither nor without hardly nowhere myth false incorrect wrong untrue
+    misconception cannot nobody unsafe unlikely inaccurate""")
 )
-_SMALL = (
+_SMALL = spread(
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen "
     "fifteen sixteen seventeen eighteen nineteen twenty"
-).split()
+)
 _NUMBER_WORDS = {word: str(value) for value, word in enumerate(_SMALL) if value != 1}
 
 
@@ -91,26 +99,25 @@ def tokens_of(sentence: str) -> list[str]:
 
 def stems_of(tokens: Iterable[str]) -> set[str]:
     """Return the content words, cut to six letters so that inflections meet."""
-    return {t[:6] for t in tokens if len(t) > 2 and t not in STOP_WORDS and not t[0].isdigit()}
+    return {t[:6] for t in tokens if t not in STOP_WORDS and t > _PAST_DIGITS and len(t) > 2}
 
 
 def numbers_of(tokens: Iterable[str]) -> set[str]:
     """Return the numbers, digits or small number words, in one spelling."""
-    found = set()
-    for token in tokens:
-        if token[0].isdigit():
-            match = _NUMBER.match(token)
-            # isdigit() also accepts digits such as "²" that the pattern may read differently.
-            plain = match.group().replace(",", "") if match else token
-            found.add(plain.rstrip(".") or token)
-        elif token in _NUMBER_WORDS:
-            found.add(_NUMBER_WORDS[token])
+    found = {_plain(token) for token in tokens if token < _PAST_DIGITS}
+    found.update(_NUMBER_WORDS[word] for word in _NUMBER_WORDS.keys() & tokens)
     return found
+
+
+def _plain(token: str) -> str:
+    """The number that a token starts with: "1,000%" and "1000" are the same."""
+    match = _NUMBER.match(token)
+    return match.group().replace(",", "") if match else token
 
 
 def is_english(tokens: Sequence[str]) -> bool:
     """Whether the words may be English; short or word-poor texts get the benefit of the doubt."""
-    words = [t for t in tokens if not t[0].isdigit()]
+    words = [t for t in tokens if t > _PAST_DIGITS]
     if not words:
         return True
     if 2 * sum(not word.isascii() for word in words) > len(words):

@@ -1,0 +1,185 @@
+"""Running a detector: every way to fail is one exception, and the event loop never waits."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import pytest
+from typing_extensions import override
+
+from candor_guard.conversation import Conversation, Exchange
+from candor_guard.detectors import Detector
+from candor_guard.detectors.runner import DetectorRunner
+from candor_guard.errors import DetectorError, DetectorTimeoutError
+from candor_guard.testing import FakeDetector
+from candor_guard.verdict import LABELS, SIGNALS, Reading, Risk
+
+pytestmark = pytest.mark.anyio
+CONVERSATION = Conversation.parse([{"role": "user", "content": "Is it?"}])
+EXCHANGE = Exchange(CONVERSATION, "Yes.")
+FINE = dict.fromkeys(LABELS, 0.1)
+
+
+@dataclass(slots=True)
+class _Scripted(FakeDetector):
+    """Answers with whatever it is told, right or wrong."""
+
+    answer: Callable[[], Any] = lambda: None
+
+    @override
+    def gate(self, conversation: Conversation) -> Risk:
+        return cast("Risk", self.answer())
+
+    @override
+    def read(self, exchanges: Sequence[Exchange]) -> Sequence[Reading]:
+        return cast("Sequence[Reading]", self.answer())
+
+
+def _raise(error: Exception) -> Any:
+    raise error
+
+
+READINGS: dict[str, tuple[Callable[[], Any], str]] = {
+    "raises": (lambda: _raise(ValueError("x")), "raised ValueError"),
+    "raises a timeout": (lambda: _raise(TimeoutError()), "raised TimeoutError"),
+    "raises ours": (lambda: _raise(DetectorError("as is")), "^as is$"),
+    "none": (lambda: None, "raised TypeError"),
+    "too few": (list, "0 readings for 1"),
+    "too many": (lambda: [Reading(FINE, {})] * 2, "2 readings for 1"),
+    "no reading": (lambda: ["high"], "raised AttributeError"),
+    "label missing": (lambda: [Reading({"drift": 0.1}, {})], r"scored \['drift'\]"),
+    "label unknown": (lambda: [Reading({**FINE, "mood": 0.1}, {})], "mood"),
+    "nan": (lambda: [Reading({**FINE, "drift": float("nan")}, {})], "drift is nan"),
+    "infinite": (lambda: [Reading({**FINE, "drift": float("inf")}, {})], "drift is inf"),
+    "over one": (lambda: [Reading({**FINE, "drift": 1.01}, {})], "drift is 1.01"),
+    "negative": (lambda: [Reading({**FINE, "drift": -0.1}, {})], "drift is -0.1"),
+    "score is none": (
+        lambda: [Reading({**FINE, "drift": cast("float", None)}, {})],
+        "raised TypeE",
+    ),
+    "signal is nan": (lambda: [Reading(FINE, {"warmth": float("nan")})], "warmth is nan"),
+}
+GATES: dict[str, tuple[Callable[[], Any], str]] = {
+    "raises": (lambda: _raise(ValueError("x")), "raised ValueError"),
+    "none": (lambda: None, "raised AttributeError"),
+    "nan": (lambda: Risk(True, float("nan"), "x"), "risk is nan"),
+    "over one": (lambda: Risk(True, 2.0, "x"), "risk is 2.0"),
+}
+threads = pytest.mark.parametrize("inline", [True, False], ids=["inline", "thread"])
+
+
+@pytest.fixture
+def runner() -> Iterator[Callable[..., DetectorRunner]]:
+    """Make runners that are closed after the test."""
+    made: list[DetectorRunner] = []
+
+    def make(detector: Detector, timeout: float = 5.0) -> DetectorRunner:
+        made.append(DetectorRunner(detector, timeout))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
+@threads
+@pytest.mark.parametrize(("answer", "message"), READINGS.values(), ids=READINGS)
+async def test_bad_readings(
+    answer: Callable[[], Any], message: str, inline: bool, runner: Callable[..., DetectorRunner]
+) -> None:
+    """A reading that is none is a detector error, on the loop and off it."""
+    made = runner(_Scripted(answer=answer, inline=inline))
+    with pytest.raises(DetectorError, match=message):
+        made.read([EXCHANGE])
+    with pytest.raises(DetectorError, match=message):
+        await made.read_async(EXCHANGE)
+
+
+@threads
+@pytest.mark.parametrize(("answer", "message"), GATES.values(), ids=GATES)
+async def test_bad_gates(
+    answer: Callable[[], Any], message: str, inline: bool, runner: Callable[..., DetectorRunner]
+) -> None:
+    """A risk that is none is a detector error, on the loop and off it."""
+    made = runner(_Scripted(answer=answer, inline=inline))
+    with pytest.raises(DetectorError, match=message):
+        made.gate(CONVERSATION)
+    with pytest.raises(DetectorError, match=message):
+        await made.gate_async(CONVERSATION)
+
+
+@threads
+async def test_good_answers(inline: bool, runner: Callable[..., DetectorRunner]) -> None:
+    """Good answers arrive as they are, batches in order."""
+    made = runner(FakeDetector(inline=inline))
+    assert made.gate(CONVERSATION) == await made.gate_async(CONVERSATION)
+    bad = Exchange(CONVERSATION, "CAVE")
+    scores = [reading.scores["capitulation"] for reading in made.read([EXCHANGE, bad, EXCHANGE])]
+    assert scores == [0.1, 0.9, 0.1]
+    assert (await made.read_async(bad)).scores["capitulation"] == 0.9
+    assert made.read([]) == []
+
+
+async def test_declined_readings_need_no_scores(runner: Callable[..., DetectorRunner]) -> None:
+    """A detector that declines need not score."""
+    declined = Reading({}, dict.fromkeys(SIGNALS, 0.0), not_evaluated="language")
+    made = runner(_Scripted(answer=lambda: [declined]))
+    assert await made.read_async(EXCHANGE) == declined
+
+
+def _where(names: list[str]) -> Callable[[Exchange], Mapping[str, float]]:
+    def scores(_: Exchange) -> Mapping[str, float]:
+        names.append(threading.current_thread().name)
+        return FINE
+
+    return scores
+
+
+@threads
+async def test_thread(inline: bool, runner: Callable[..., DetectorRunner]) -> None:
+    """Only a detector that says it is cheap runs on the event loop."""
+    names: list[str] = []
+    made = runner(FakeDetector(scores=_where(names), inline=inline))
+    await made.read_async(EXCHANGE)
+    assert (names == [threading.current_thread().name]) is inline
+    assert names[0].startswith("candor-detector") is not inline
+
+
+def _blocked_by(event: threading.Event) -> Callable[[Exchange], Mapping[str, float]]:
+    def scores(_: Exchange) -> Mapping[str, float]:
+        event.wait(timeout=10)
+        return FINE
+
+    return scores
+
+
+async def test_timeout(runner: Callable[..., DetectorRunner]) -> None:
+    """A reading that takes too long is given up, and the next one works again."""
+    event = threading.Event()
+    made = runner(FakeDetector(scores=_blocked_by(event), inline=False), timeout=0.05)
+    with pytest.raises(DetectorTimeoutError, match=r"over 0\.05 s"):
+        await made.read_async(EXCHANGE)
+    event.set()
+    assert (await made.read_async(EXCHANGE)).scores == FINE
+
+
+async def test_the_loop_goes_on(runner: Callable[..., DetectorRunner]) -> None:
+    """While a detector works, others are served."""
+    event = threading.Event()
+    made = runner(FakeDetector(scores=_blocked_by(event), inline=False))
+    reading = asyncio.create_task(made.read_async(EXCHANGE))
+    await asyncio.sleep(0.01)
+    assert not reading.done()
+    event.set()
+    assert (await reading).scores == FINE
+
+
+def test_signal_that_is_no_number_is_a_failure() -> None:
+    """A NaN among the signals would make every record of it invalid JSON."""
+    reading = Reading(FINE, {**dict.fromkeys(SIGNALS, 0.5), "warmth": float("nan")})
+    with pytest.raises(DetectorError, match="warmth"):
+        DetectorRunner(_Scripted(answer=lambda: [reading]), 1.0).read([EXCHANGE])

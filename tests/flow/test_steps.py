@@ -1,0 +1,237 @@
+"""The flow alone: a driver without I/O answers its steps from a table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import pytest
+from tests.flow.kit import BAD, GOOD, request
+from typing_extensions import override
+
+from candor_guard.errors import DetectorError, UpstreamInterruptedError
+from candor_guard.flow import (
+    Answer,
+    Close,
+    Detect,
+    Emit,
+    FlowContext,
+    Gate,
+    Head,
+    Hold,
+    Receive,
+    Relay,
+    ReplyHead,
+    Send,
+    Start,
+    Step,
+    guard_flow,
+)
+from candor_guard.outcome import Outcome
+from candor_guard.policy import Mode, Policy
+from candor_guard.testing import FakeDetector, chat_body, chat_stream
+from candor_guard.verdict import LABELS
+
+Reply = list[bytes | Exception | None]
+
+
+@dataclass
+class _World:
+    """Answers steps: bodies by call number, a detector, a clock that each step moves on."""
+
+    replies: list[Reply]
+    detector: FakeDetector = field(default_factory=FakeDetector)
+    now: float = 0.0
+    steps: list[Step] = field(default_factory=list)
+
+    def clock(self) -> float:
+        return self.now
+
+    def answer(self, step: Step) -> Answer:
+        self.now += 1.0
+        match step:
+            case Gate():
+                return self.detector.gate(step.conversation)
+            case Detect():
+                return self.detector.read([step.exchange])[0]
+            case Head():
+                return ReplyHead(ok=True, readable=True)
+            case Receive():
+                return self.receive(step)
+            case _:
+                return None
+
+    def receive(self, step: Receive) -> bytes | None:
+        script = self.replies[step.call]
+        piece = script.pop(0) if script else b""
+        if isinstance(piece, Exception):
+            raise piece
+        return piece
+
+    @property
+    def names(self) -> list[str]:
+        return [type(step).__name__ for step in self.steps]
+
+    @property
+    def emitted(self) -> bytes:
+        return b"".join(step.data for step in self.steps if isinstance(step, Emit))
+
+
+def play(
+    world: _World, *, mode: Mode = "enforce", stream: bool = False, **policy: Any
+) -> Outcome:  # fmt: skip
+    context = FlowContext(
+        request=request(stream=stream), policy=Policy(**policy), mode=mode, detector="fake@1",
+        thresholds=dict.fromkeys(LABELS, 0.5), clock=world.clock, request_id="id",
+    )  # fmt: skip
+    flow = guard_flow(context)
+    move: Callable[[], Step] = lambda: flow.send(None)  # noqa: E731
+    while True:
+        try:
+            step = move()
+        except StopIteration as stop:
+            outcome: Outcome = stop.value
+            return outcome
+        world.steps.append(step)
+        try:
+            answer = world.answer(step)
+            move = lambda answer=answer: flow.send(answer)  # type: ignore[misc] # noqa: E731
+        except (DetectorError, UpstreamInterruptedError) as error:
+            move = lambda error=error: flow.throw(error)  # type: ignore[misc] # noqa: E731
+
+
+BEGIN = ["Send", "Gate", "Head"]
+READ = ["Receive", "Receive", "Detect"]
+REPEAT = ["Send", "Head", *READ, "Close"]
+ORDERS: dict[str, tuple[list[str], dict[str, Any], list[str]]] = {
+    "off": ([GOOD], {"mode": "off"}, ["Send", "Head", "Start", "Relay"]),
+    "clean": ([GOOD], {}, [*BEGIN, "Hold", *READ, "Start", "Emit"]),
+    "observed": ([BAD], {"mode": "observe"}, [*BEGIN, *READ, "Start", "Emit"]),
+    "regenerated": (
+        [BAD, GOOD],
+        {},
+        [*BEGIN, "Hold", *READ, *REPEAT, "Close", "Start", "Emit"],
+    ),
+    "no better": ([BAD, BAD], {}, [*BEGIN, "Hold", *READ, *REPEAT, "Start", "Emit"]),
+    "refused": ([BAD], {"max_attempts": 0, "on_unresolved": "refuse"}, [*BEGIN, "Hold", *READ]),
+}
+
+
+@pytest.mark.parametrize(("texts", "options", "order"), ORDERS.values(), ids=ORDERS)
+def test_order(texts: list[str], options: dict[str, Any], order: list[str]) -> None:
+    """The steps come in the documented order: sent before gated, judged before started."""
+    world = _World([[chat_body(text)] for text in texts])
+    play(world, **options)
+    assert world.names == order
+
+
+def test_no_risk() -> None:
+    """Without risk the flow asks for nothing but gate, head and relay."""
+    world = _World([[]], FakeDetector(at_risk=False))
+    assert play(world).evaluated == "gate"
+    assert world.names == [*BEGIN, "Start", "Relay"]
+
+
+def test_first_request_is_the_clients() -> None:
+    """The first call sends the client's bytes."""
+    world = _World([[chat_body(GOOD)]])
+    play(world)
+    assert world.steps[0] == Send(0, request().body)
+
+
+def test_observed_stream_leaks_before_it_is_judged() -> None:
+    """Observing emits complete frames before it asks the detector."""
+    raw = chat_stream(["a ", "CAVE"])
+    cut = raw.index(b"CAVE") - 40
+    world = _World([[raw[:cut], raw[cut:]]])
+    play(world, mode="observe", stream=True)
+    assert world.names.index("Start") < world.names.index("Emit") < world.names.index("Detect")
+    assert world.names.count("Start") == 1
+
+
+def test_deadlines() -> None:
+    """A held call and a regeneration are asked for before a deadline; observing has none."""
+    world = _World([[chat_body(BAD)], [chat_body(GOOD)]])
+    play(world, max_hold_seconds=5, max_regeneration_seconds=7)
+    deadlines = [(s.call, s.deadline) for s in world.steps if isinstance(s, (Head, Receive))]
+    assert deadlines[0] == (0, None)
+    assert deadlines[1:3] == [(0, 9.0), (0, 9.0)]
+    assert {deadline for call, deadline in deadlines if call == 1} == {14.0}
+    world = _World([[chat_body(BAD)]])
+    play(world, mode="observe")
+    assert all(s.deadline is None for s in world.steps if isinstance(s, Receive))
+
+
+def test_hold_time() -> None:
+    """A deadline while held ends the hold: what came is judged and the rest relayed."""
+    raw = chat_stream(["Seven", " is"])
+    world = _World([[raw[:400], None]])
+    outcome = play(world, stream=True)
+    assert world.emitted == raw[:400]
+    assert world.names[-3:] == ["Start", "Emit", "Relay"]
+    assert (outcome.evaluated, outcome.skipped) == ("none", "hold_time")
+
+
+def test_interrupted_while_held() -> None:
+    """An upstream that breaks off while held ends the flow before anything left."""
+    world = _World([[b"{", UpstreamInterruptedError("cut")]])
+    with pytest.raises(UpstreamInterruptedError):
+        play(world)
+    assert not {"Start", "Emit", "Relay"} & set(world.names)
+
+
+def test_times() -> None:
+    """The record's times come from the flow's clock: calls and guard apart."""
+    world = _World([[chat_body(BAD)], [chat_body(GOOD)]])
+    outcome = play(world)
+    assert outcome.guard_seconds == 3.0  # gate and two readings
+    assert [attempt.seconds for attempt in outcome.attempts] == [7.0, 6.0]
+
+
+def test_regeneration_budget() -> None:
+    """No attempt begins after the time for regenerations."""
+    world = _World([[chat_body(BAD)] for _ in range(4)])
+    outcome = play(world, max_attempts=3, max_regeneration_seconds=10)
+    assert len(outcome.attempts) == 3  # each takes 6 seconds of the clock
+    assert outcome.action == "flag"
+
+
+def test_a_candidate_is_closed_once_read() -> None:
+    """Every regeneration is closed, and the original before its replacement is delivered."""
+    world = _World([[chat_body(BAD)], [chat_body(GOOD)]])
+    play(world)
+    closes = [step.call for step in world.steps if isinstance(step, Close)]
+    assert closes == [1, 0]
+    assert [step.call for step in world.steps if isinstance(step, Start)] == [1]
+    assert not any(isinstance(step, Relay) for step in world.steps)
+
+
+@pytest.mark.parametrize("kind", [Gate, Head, Receive, Detect])
+def test_a_broken_driver_is_noticed(kind: type[Step]) -> None:
+    """A wrong answer is a programming error, not a verdict."""
+
+    class _Wrong(_World):
+        @override
+        def answer(self, step: Step) -> Answer:
+            right = super().answer(step)
+            return cast("Answer", "nonsense") if isinstance(step, kind) else right
+
+    with pytest.raises(TypeError, match="was answered with str"):
+        play(_Wrong([[chat_body(GOOD)]]))
+
+
+@pytest.mark.parametrize("kind", [Hold, Gate, Receive, Detect, Start])
+def test_a_flow_can_be_abandoned(kind: type[Step]) -> None:
+    """Closing the flow at any step asks for nothing more."""
+    world = _World([[chat_body(GOOD)]])
+    context = FlowContext(
+        request(), Policy(), "enforce", "fake@1", dict.fromkeys(LABELS, 0.5), world.clock, "id"
+    )
+    flow = guard_flow(context)
+    step = flow.send(None)
+    while not isinstance(step, kind):
+        step = flow.send(world.answer(step))
+    flow.close()
+    with pytest.raises(StopIteration):
+        flow.send(None)
