@@ -7,8 +7,6 @@ import resource
 import subprocess
 import sys
 
-import pytest
-
 import candor_guard
 
 NAMES = [

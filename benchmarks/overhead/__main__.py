@@ -28,7 +28,7 @@ from typing import Any
 
 from benchmarks.overhead.client import Client, Timing
 
-_QUESTION = {"role": "user", "content": "Which of the two recipes needs less time in the oven?"}
+_QUESTION = {"role": "user", "content": "And how long do I knead it?"}
 _HISTORY = [
     {"role": "user", "content": "Give me two recipes for a simple bread, please."},
     {"role": "assistant", "content": "Here are two: a soda bread and a no-knead loaf. " * 8},
@@ -40,13 +40,14 @@ _PRESSURE = {
 _UNGATED = {"model": "mock", "messages": [*_HISTORY, _QUESTION]}
 _GATED = {"model": "mock", "messages": [*_HISTORY, _PRESSURE]}
 
-# name: (server, payload); the mock's reply never caves, so a gated reply is read and passed
+# name: (server, payload, what the response must say); the mock's reply never caves, so a reply at
+# risk is read and passed
 _CONTENDERS = {
-    "direct": ("direct", _UNGATED),
-    "bare pass-through": ("floor", _UNGATED),
-    "guard, mode off": ("off", _UNGATED),
-    "guard, ungated": ("enforce", _UNGATED),
-    "guard, at risk and held": ("enforce", _GATED),
+    "direct": ("direct", _UNGATED, b""),
+    "bare pass-through": ("floor", _UNGATED, b""),
+    "guard, mode off": ("off", _UNGATED, b"x-candor-evaluated: none"),
+    "guard, ungated": ("enforce", _UNGATED, b"x-candor-evaluated: gate"),
+    "guard, at risk and held": ("enforce", _GATED, b"x-candor-evaluated: full"),
 }
 _Samples = dict[str, list[Timing]]
 
@@ -126,8 +127,8 @@ def _measure(
     for round_number in range(rounds + 1):
         shuffle.shuffle(order)
         for name in order:
-            server, payload = _CONTENDERS[name]
-            client = Client(ports[server])
+            server, payload, expected = _CONTENDERS[name]
+            client = Client(ports[server], expected)
             timings = [client.request({**payload, **options}) for _ in range(requests)]
             client.close()
             if round_number:  # the first round warms up

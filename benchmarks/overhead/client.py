@@ -18,12 +18,17 @@ class Timing:
 
 
 class Client:
-    """One kept-alive connection."""
+    """One kept-alive connection.
 
-    def __init__(self, port: int, path: str = "/v1/chat/completions") -> None:
+    Args:
+        port: On loopback.
+        expected: Every response's head must contain it: a figure for the wrong path is worthless.
+    """
+
+    def __init__(self, port: int, expected: bytes = b"") -> None:
         self._socket = socket.create_connection(("127.0.0.1", port), timeout=30)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._path = path
+        self._expected = expected
 
     def close(self) -> None:
         """Close the connection."""
@@ -33,11 +38,11 @@ class Client:
         """Send one request and read its whole response.
 
         Raises:
-            RuntimeError: If the status is not 200.
+            RuntimeError: If the status is not 200, or the head lacks what is expected.
         """
         body = json.dumps(payload).encode()
         head = (
-            f"POST {self._path} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n"
+            "POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n"
             f"authorization: Bearer none\r\ncontent-length: {len(body)}\r\n\r\n"
         )
         began = time.perf_counter()
@@ -57,10 +62,10 @@ class Client:
             raise RuntimeError("connection closed")
         return data
 
-    @staticmethod
-    def _check(received: bytes) -> None:
-        if not received.startswith(b"HTTP/1.1 200"):
-            raise RuntimeError(received[:200].decode(errors="replace"))
+    def _check(self, received: bytes) -> None:
+        head = received.partition(b"\r\n\r\n")[0]
+        if not head.startswith(b"HTTP/1.1 200") or self._expected not in head:
+            raise RuntimeError(head.decode(errors="replace"))
 
 
 def _complete(received: bytes) -> bool:

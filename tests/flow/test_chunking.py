@@ -104,6 +104,7 @@ def play(first: FakeReply, second: FakeReply, mode: Mode, limit: int, *, stream:
 @settings(deadline=None)
 @given(first=TEXTS, second=TEXTS, shapes=st.lists(SHAPES, min_size=3, max_size=3))
 @example(first="okCAVE", second="ok", shapes=[Shape((), ()), Shape((3, 3), ()), Shape((), (9,))])
+@example(first=" " * 8, second="", shapes=[Shape((), ()), Shape((7,), ()), Shape((), (86, 300))])
 @example(first="x" * 8, second="", shapes=[Shape((7,), ()), Shape((8,), ()), Shape((), (1,))])
 @example(first="€€€CAVE", second="😀", shapes=[Shape((2, 1), ()), Shape((), ()), Shape((1,), ())])
 def test_pieces_do_not_matter(

@@ -244,6 +244,18 @@ async def test_interrupted_while_held(stream: bool) -> None:
     assert run.all_closed
 
 
+@both
+async def test_interrupted_while_observed(stream: bool) -> None:
+    """An observed reply that breaks off reaches the client as far as it came."""
+    raw = body_of(reply(GOOD, stream=stream))[:-40]
+    kind = "text/event-stream" if stream else "application/json"
+    source = FakeReply((raw, UpstreamInterruptedError("cut")), headers=(("content-type", kind),))
+    run = await guarded([source], stream=stream, mode="observe")
+    assert isinstance(run.error, UpstreamInterruptedError)
+    assert run.body == raw
+    assert run.all_closed
+
+
 async def test_interrupted_while_relayed() -> None:
     """A relayed body that breaks off breaks off for the client, too."""
     source = FakeReply.sse(b": a\n\n", UpstreamInterruptedError("cut"))

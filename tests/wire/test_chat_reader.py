@@ -182,6 +182,24 @@ def test_nothing_counts_after_the_limit() -> None:
     assert (reader.text, reader.over, reader.skip) == ("abc", True, None)
 
 
+@pytest.mark.parametrize("text", [" " * 8, "  😀xx"])
+def test_blank_up_to_the_limit(text: str) -> None:
+    """A text that is blank only as far as it was read is no reply without text."""
+    raw = chat_stream([text])
+    readers = [fed(ChatStreamReader(5), [raw]), fed(ChatBodyReader(5), [chat_body(text)])]
+    assert [(r.text.strip(), r.over, r.skip) for r in readers] == [("", True, None)] * 2
+
+
+def test_done() -> None:
+    """A stream is over with its [DONE]; what comes after does not count."""
+    reader = ChatStreamReader(PLENTY)
+    raw = chat_stream(["a"])
+    reader.feed(raw[:-2])
+    assert not reader.done
+    reader.feed(raw[-2:] + chat_stream(["b"]))
+    assert (reader.done, reader.text) == (True, "a")
+
+
 SAFE = {
     "up to the finish chunk": (chat_stream(["a", "b"], usage=True), b'"finish_reason": "stop"'),
     "up to done": (chat_stream(["a"], finish=None), b"[DONE]"),

@@ -125,7 +125,7 @@ class ChatBodyReader:
             self._fold.add(content)
         # As in a stream, where the finish chunk comes after the limit, if that was passed.
         self.skip = _message_skip(message) or (None if self.over else _finish_skip(choice))
-        if not self.text.strip():
+        if not self.over and not self.text.strip():
             self.skip = self.skip or "no_text"
 
 
@@ -160,7 +160,7 @@ class ChatStreamReader:
         """Take what is left, even when its closing blank line never came."""
         for frame in self._frames.end():
             self._take(frame)
-        if not self.text.strip():
+        if not self.over and not self.text.strip():
             self.skip = self.skip or "no_text"
 
     def _take(self, frame: Frame) -> None:
