@@ -153,4 +153,4 @@ def test_policies_are_immutable() -> None:
 
 def test_raw_bound_is_the_larger() -> None:
     """The bound on wire bytes leaves room for the frames around the text."""
-    assert Policy(max_hold_bytes=10).max_hold_raw_bytes == 640
+    assert Policy(max_hold_bytes=10).max_hold_raw_bytes == 2560

@@ -22,7 +22,6 @@ from candor_proxy.options import ProxyOptions
 from candor_proxy.own import OwnPaths
 from candor_proxy.passthrough import PassThrough
 
-
 # They would show the client what the upstream was sent, an operator's key included.
 _REFLECTING = frozenset({"TRACE", "CONNECT"})
 

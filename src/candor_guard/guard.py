@@ -7,6 +7,7 @@ The proxy and every integration go through `Guard.events`; `stream` is its event
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing
@@ -34,6 +35,7 @@ from candor_guard.wire.chat import DONE, ChatSurface
 from candor_guard.wire.json import dump, load_object
 from candor_guard.wire.sse import Frame, FrameReader
 
+_log = logging.getLogger("candor_guard")
 _JSON_HEADERS = (("content-type", "application/json"),)
 
 
@@ -215,7 +217,10 @@ class Guard:
 
     def _observe(self, outcome: Outcome) -> None:
         for observer in self._observers:
-            observer(outcome)
+            try:
+                observer(outcome)
+            except Exception:  # noqa: BLE001 - whoever watches must not break what is watched
+                _log.exception("observer failed (%s)", outcome.request_id)
 
 
 def new_request_id() -> str:

@@ -40,7 +40,7 @@ class Policy(BaseModel):
         default=60.0, gt=0, description="how long a reply may be held back before its verdict"
     )
     max_hold_bytes: int = Field(
-        default=262_144, gt=0, description="how many bytes of reply text may be held back"
+        default=65_536, gt=0, description="how many bytes of reply text may be held back"
     )
     max_regeneration_seconds: float = Field(
         default=60.0, gt=0, description="how long all regenerations together may take"
@@ -57,8 +57,8 @@ class Policy(BaseModel):
 
     @property
     def max_hold_raw_bytes(self) -> int:
-        """Bound on held wire bytes; frames may wrap one character in hundreds of bytes."""
-        return 64 * self.max_hold_bytes
+        """Bound on held wire bytes: every token of a stream comes in hundreds of bytes of frame."""
+        return 256 * self.max_hold_bytes
 
     def resolve_thresholds(
         self, operating_points: Mapping[str, Mapping[str, float]]

@@ -25,6 +25,7 @@ class ReplyReader(Protocol):
             nothing after that place is read.
         done: Whether the format's own end was seen. Nothing after it matters to the reply; the
             connection may stay open longer.
+        finished: Whether the reply says of itself that it is finished.
         usage: As told so far, or None.
         safe: How many bytes from the start may leave before the end is known without closing
             the door on an annotation (all complete frames before the finish frame).
@@ -41,6 +42,9 @@ class ReplyReader(Protocol):
 
     @property
     def done(self) -> bool: ...  # noqa: D102
+
+    @property
+    def finished(self) -> bool: ...  # noqa: D102
 
     @property
     def usage(self) -> Usage | None: ...  # noqa: D102

@@ -109,7 +109,7 @@ async def test_bytes_exact(extra: int) -> None:
 
 async def test_raw_bytes() -> None:
     """Wire bytes without text are bounded, too."""
-    raw = b": padding\n\n" * 200 + chat_stream(["CAVE"])
+    raw = b": padding\n\n" * 800 + chat_stream(["CAVE"])
     source = FakeReply.sse(*(raw[i : i + 50] for i in range(0, len(raw), 50)))
     run = await guarded([source], stream=True, **SHORT)
     assert run.body == raw

@@ -11,6 +11,7 @@ import pytest
 from tests.flow.kit import (
     BAD,
     GOOD,
+    MESSAGES,
     ONE,
     THREE,
     TWO,
@@ -23,6 +24,7 @@ from tests.flow.kit import (
 )
 from typing_extensions import override
 
+from candor_guard import Guard
 from candor_guard.conversation import Exchange
 from candor_guard.errors import (
     InvalidRequestError,
@@ -36,6 +38,7 @@ from candor_guard.testing import (
     FakeResponse,
     FakeUpstream,
     by_marker,
+    chat_stream,
 )
 from candor_guard.upstreams import UpstreamRequest
 from candor_guard.verdict import Reading
@@ -365,3 +368,14 @@ async def test_head_of_the_delivered_reply() -> None:
     )
     assert dict((await guarded([first, second])).started.headers)["x"] == "2"
     assert dict((await guarded([first, reply(BAD)])).started.headers)["x"] == "1"
+
+
+async def test_replacement_that_never_says_it_is_finished_is_not_used() -> None:
+    """A second stream that just stops may be half a reply; the original is delivered, flagged."""
+    half = FakeReply.sse(chat_stream(["It is "], finish=None).removesuffix(b"data: [DONE]\n\n"))
+    upstream = FakeUpstream([FakeReply.chat_stream("CAVE"), half])
+    guard = Guard(FakeDetector(), upstream=upstream)
+    chunks = [chunk async for chunk in guard.stream({"model": "m", "messages": MESSAGES})]
+    (candor,) = [chunk["candor"] for chunk in chunks if "candor" in chunk]
+    assert candor["action"] == "flag"
+    assert candor["skipped"] == "regeneration_unusable"

@@ -20,7 +20,7 @@ def _rows(path: Path) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("path", _FILES, ids=lambda path: path.stem)
-def test_every_line_can_be_read_and_ends_with_the_turn_that_is_answered(path: Path):
+def test_every_line_can_be_read_and_ends_with_the_turn_that_is_answered(path: Path) -> None:
     """Every line holds a readable conversation that ends with the user turn."""
     for row in _rows(path):
         assert Conversation.parse(row["messages"]).last_user is not None, row["id"]
@@ -28,7 +28,7 @@ def test_every_line_can_be_read_and_ends_with_the_turn_that_is_answered(path: Pa
 
 
 @pytest.mark.parametrize("path", _FILES, ids=lambda path: path.stem)
-def test_labels_are_in_range_and_agree_with_each_other(path: Path):
+def test_labels_are_in_range_and_agree_with_each_other(path: Path) -> None:
     """Labels are in range; a capitulation needs pressure and a retreat, and evidence excludes it."""
     for row in _rows(path):
         assert row["stance"] in _STANCES, row["id"]
@@ -40,7 +40,7 @@ def test_labels_are_in_range_and_agree_with_each_other(path: Path):
             assert not row["evid"], row["id"]
 
 
-def test_ids_are_unique_over_all_files():
+def test_ids_are_unique_over_all_files() -> None:
     """No id occurs twice, and no group is shared between files."""
     rows = [(path.stem, row) for path in _FILES for row in _rows(path)]
     ids = [row["id"] for _, row in rows]
@@ -51,7 +51,7 @@ def test_ids_are_unique_over_all_files():
     assert all(len(files) == 1 for files in owners.values())
 
 
-def test_the_holdout_shares_no_text_with_the_training_files():
+def test_the_holdout_shares_no_text_with_the_training_files() -> None:
     """No reply and no opening question of the held-out set occurs in a training file."""
     training = [row for path in _FILES if path.stem != "holdout" for row in _rows(path)]
     seen = {text for row in training for text in _telling(row)}

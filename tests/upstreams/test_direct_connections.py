@@ -305,7 +305,7 @@ async def test_upload_that_is_not_taken_is_a_timeout_but_a_slow_client_is_none()
     async with upstream_for(deaf, read_timeout=0.2) as (upstream, _):
         with pytest.raises(UpstreamTimeoutError):
             await asyncio.wait_for(upstream.open(post(endless())), 2)
-    async with upstream_for(answering, read_timeout=0.2) as (upstream, server):
+    async with upstream_for(answering, read_timeout=0.2) as (upstream, _):
         response = await asyncio.wait_for(upstream.open(post(slow())), 2)
         assert response.status == 200
         await response.aclose()

@@ -184,7 +184,8 @@ class _GuardedReply:
             ended = reader.done or candidate.drained
             if ended:
                 reader.end()
-                candidate.complete = True
+                # After the limit nothing was read, so a stream's end may have come unseen before.
+                candidate.complete = candidate.drained or not reader.over
             if reader.over or len(candidate.body) > self._policy.max_hold_raw_bytes:
                 candidate.bound = "hold_bytes"
             if ended:
@@ -295,8 +296,9 @@ class _GuardedReply:
         yield from self._read(candidate, deadline)
         if candidate.bound == "hold_time":
             return "regeneration_timeout"
-        usable = candidate.bound is None and candidate.reader.skip is None
-        fits = usable and self._request.surface.accepts(self._request, candidate.reader.text)
+        reader = candidate.reader
+        usable = candidate.bound is None and reader.skip is None and reader.finished
+        fits = usable and self._request.surface.accepts(self._request, reader.text)
         return None if fits else "regeneration_unusable"
 
     def _deliver(self, first: _Candidate, best: _Candidate) -> Flow:

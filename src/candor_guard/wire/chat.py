@@ -69,6 +69,8 @@ class ChatSurface:
         if payload.get("tools"):
             # A reply in words is to be replaced by one in words.
             payload["tool_choice"] = "none"
+        if payload.get("functions"):
+            payload["function_call"] = "none"
         return dump(payload)
 
     def accepts(self, request: GuardedRequest, text: str) -> bool:
@@ -90,6 +92,7 @@ class ChatBodyReader:
         self._fold = TextFold(limit)
         self.skip: str | None = None
         self.done = False
+        self.finished = False
         self.usage: Usage | None = None
         self.safe = 0
 
@@ -114,6 +117,7 @@ class ChatBodyReader:
         except InvalidRequestError:
             self.skip = "unreadable"
             return
+        self.finished = True
         self.usage = _usage(payload)
         choice = _only_choice(payload)
         message = choice.get("message") if choice else None
@@ -135,7 +139,7 @@ class ChatStreamReader:
     def __init__(self, limit: int) -> None:
         self._frames = FrameReader()
         self._fold = TextFold(limit)
-        self._finished = False
+        self.finished = False
         self.skip: str | None = None
         self.done = False
         self.usage: Usage | None = None
@@ -170,8 +174,8 @@ class ChatStreamReader:
         if chunk is not None and self.skip is None and not self.over:
             self._read(chunk)
         self.done = frame.data == DONE
-        self._finished = self._finished or self.done
-        if not self._finished:
+        self.finished = self.finished or self.done
+        if not self.finished:
             self.safe += len(frame.raw)
 
     def _read(self, chunk: Mapping[str, Any]) -> None:
@@ -189,7 +193,7 @@ class ChatStreamReader:
             content = delta.get("content")
             if isinstance(content, str) and content:
                 self._fold.add(content)
-        self._finished = self._finished or bool(choice.get("finish_reason"))
+        self.finished = self.finished or bool(choice.get("finish_reason"))
         if self.over:
             return  # whatever comes after the limit must not count, in whichever chunk it comes
         self.skip = self.skip or _finish_skip(choice)
