@@ -121,3 +121,12 @@ def test_sum_usage(parts: list[Any], total: dict[str, Any]) -> None:
     before = json.dumps(parts)
     assert sum_usage(parts) == total
     assert json.dumps(parts) == before
+
+
+def test_sum_usage_does_not_follow_any_depth() -> None:
+    """An upstream's details, however deep, do not break the sum; what lies too deep is the last's."""
+    deep: Any = {"n": 1}
+    for _ in range(5000):
+        deep = {"d": deep}
+    total = sum_usage([{"total_tokens": 1, **deep}, {"total_tokens": 2, **deep}])
+    assert total["total_tokens"] == 3

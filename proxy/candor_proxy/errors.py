@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -15,6 +14,7 @@ from candor_guard.errors import (
     UpstreamInterruptedError,
     UpstreamTimeoutError,
 )
+from candor_guard.wire.json import dump
 
 # Clients retry 408, 409, 429 and 5xx; a refusal must not cost three upstream calls.
 REFUSED: Final = 422
@@ -31,8 +31,13 @@ def error_response(
     status: int, body: Mapping[str, Any], headers: Mapping[str, str] | None = None
 ) -> Response:
     """Return an error as a JSON response."""
-    content = json.dumps(body, ensure_ascii=False).encode("utf-8", "backslashreplace")
-    return Response(content, status, dict(headers or {}), media_type="application/json")
+    return Response(dump(body), status, dict(headers or {}), media_type="application/json")
+
+
+def too_large(limit: int) -> tuple[int, dict[str, Any]]:
+    """Return status and error object for a request body that is over the limit."""
+    message = f"body is over the limit of {limit} bytes"
+    return 413, error_body(message, "invalid_request_error", "too_large")
 
 
 def describe(error: CandorGuardError) -> tuple[int, dict[str, Any]]:

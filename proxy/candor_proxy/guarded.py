@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -20,9 +19,10 @@ from candor_guard.policy import Mode
 from candor_guard.surface import GuardedRequest
 from candor_guard.upstreams import UpstreamRequest
 from candor_guard.wire.chat import ChatSurface
-from candor_proxy.errors import REFUSED, describe, error_body, error_response, refusal
+from candor_guard.wire.json import dump
+from candor_proxy.errors import REFUSED, describe, error_response, refusal, too_large
 from candor_proxy.headers import find, path_below, to_client, to_upstream
-from candor_proxy.inbox import BodyTooLargeError, ClientGoneError, Inbox
+from candor_proxy.inbox import BodyTooLargeError, ClientGoneError, Inbox, end_task
 from candor_proxy.metrics import Metrics
 from candor_proxy.options import ProxyOptions
 
@@ -50,13 +50,11 @@ class GuardedEndpoint:
             request = self._surface.parse(body)
             mode = self._mode(scope)
         except ClientGoneError:
+            self._metrics.client_gone()
             return
         except BodyTooLargeError:
-            limit = self._options.max_request_bytes
-            problem = error_body(
-                f"body is over the limit of {limit} bytes", "invalid_request_error", "too_large"
-            )
-            await self._refuse(413, problem, request_id)(scope, receive, send)
+            problem = too_large(self._options.max_request_bytes)
+            await self._refuse(*problem, request_id)(scope, receive, send)
             return
         except InvalidRequestError as error:
             await self._refuse(*describe(error), request_id)(scope, receive, send)
@@ -140,9 +138,7 @@ class _Answer:
             except StopAsyncIteration:
                 return
             finally:
-                if not upcoming.done():
-                    upcoming.cancel()
-                    await asyncio.gather(upcoming, return_exceptions=True)
+                await end_task(upcoming)
             yield event
         async for event in events:
             yield event
@@ -221,7 +217,7 @@ class _Answer:
     async def _error(
         self, status: int, body: dict[str, object], headers: list[tuple[str, str]]
     ) -> None:
-        content = json.dumps(body, ensure_ascii=False).encode("utf-8", "backslashreplace")
+        content = dump(body)
         if self._headers_out:  # too late for a status; every client reads an error frame
             await self._send_body(b"data: " + content + b"\n\n")
         else:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from candor_guard.upstreams import HOP_BY_HOP, Headers
+from candor_guard.upstreams import Headers, end_to_end
 
 RawHeaders = list[tuple[bytes, bytes]]
 
-# Ours, or set anew by whoever sends the message on.
-_NOT_SENT_ON = HOP_BY_HOP | {"host", "content-length", "expect"}
+# By whoever sends the message on.
+_SET_ANEW = frozenset({"host", "content-length", "expect"})
 # They describe bytes that a rewritten body no longer has.
 _OF_THE_BYTES = frozenset({"content-length", "content-md5", "digest", "content-digest", "etag"})
 _BODILESS = frozenset({204, 304})
@@ -22,17 +22,11 @@ def to_upstream(raw: Iterable[tuple[bytes, bytes]], *, identity: bool) -> Header
         raw: Lower-case names, as ASGI gives them.
         identity: Ask for an unencoded body, because it has to be read.
     """
-    pairs = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in raw]
-    named = {
-        token.strip().lower()
-        for name, value in pairs
-        if name == "connection"
-        for token in value.split(",")
-    }
+    pairs = end_to_end((name.decode("latin-1"), value.decode("latin-1")) for name, value in raw)
     kept = [
         (name, value)
         for name, value in pairs
-        if name not in _NOT_SENT_ON and name not in named and not name.startswith("x-candor-")
+        if name not in _SET_ANEW and not name.startswith("x-candor-")
     ]
     if identity:
         kept = [pair for pair in kept if pair[0] != "accept-encoding"]

@@ -44,12 +44,13 @@ class Inbox:
         more = True
         while more:
             message = await self._receive()
+            more = message.get("more_body", False)
+            if not more:
+                self._read.set()  # also when the client left: `run` has to know
             if message["type"] == "http.disconnect":
                 raise ClientGoneError
-            more = message.get("more_body", False)
             if data := message.get("body", b""):
                 yield data
-        self._read.set()
 
     async def body(self, limit: int) -> bytes:
         """Return the whole body.
@@ -78,8 +79,8 @@ class Inbox:
                 return True
             return False
         finally:
-            await _end(watcher)
-            await _end(task)
+            await end_task(watcher)
+            await end_task(task)
 
     async def _left(self) -> None:
         await self._read.wait()
@@ -87,7 +88,7 @@ class Inbox:
             pass
 
 
-async def _end(task: asyncio.Future[None]) -> None:
-    if not task.done():
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+async def end_task(task: asyncio.Future[Any]) -> None:
+    """Cancel what is still running; what it raised, or has raised by now, is of no interest."""
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

@@ -11,7 +11,8 @@ from starlette.responses import JSONResponse, Response
 from candor_guard.errors import DetectorError, InvalidRequestError
 from candor_guard.guard import Guard
 from candor_guard.wire.json import dump, load_object
-from candor_proxy.errors import describe, error_body, error_response
+from candor_proxy.answers import answer_to
+from candor_proxy.errors import describe, error_body, error_response, too_large
 from candor_proxy.inbox import BodyTooLargeError, ClientGoneError, Inbox
 from candor_proxy.metrics import CONTENT_TYPE, Metrics
 from candor_proxy.options import ProxyOptions
@@ -53,15 +54,13 @@ class OwnPaths:
         except ClientGoneError:
             return Response(status_code=400)
         except BodyTooLargeError:
-            limit = f"body is over the limit of {self._options.max_request_bytes} bytes"
-            problem = error_body(limit, "invalid_request_error", "too_large")
-            return error_response(413, problem)
+            return error_response(*too_large(self._options.max_request_bytes))
         except InvalidRequestError as error:
             return error_response(*describe(error))
         except DetectorError as error:
             problem = error_body(str(error), "candor_guard_error", "detector_error")
             return error_response(503, problem)
-        results = [verdict.to_dict() for verdict in verdicts]
+        results = [answer_to(entry, v) for entry, v in zip(entries, verdicts, strict=True)]
         if single:
             return Response(dump(results[0]), media_type="application/json")
         lines = b"".join(dump(result) + b"\n" for result in results)

@@ -11,7 +11,6 @@ import tempfile
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
-from urllib.parse import urlsplit
 
 import uvicorn
 from prometheus_client.multiprocess import mark_process_dead
@@ -82,6 +81,10 @@ def run(settings: Settings) -> int:
 
 def _build_upstream(settings: Settings) -> Upstream:
     secret = settings.upstream_api_key
+    if settings.upstream is None:
+        raise ConfigurationError(
+            "no upstream: pass --upstream URL, or set it in candor.toml or as CANDOR_UPSTREAM"
+        )
     if settings.upstream != LITELLM:
         return DirectUpstream(
             settings.upstream,
@@ -184,9 +187,8 @@ def _log_config(level: str) -> dict[str, Any]:
 def _start_line(settings: Settings, guard: Guard, listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
-    upstream = urlsplit(settings.upstream).netloc or settings.upstream
     return (
-        f"candor-guard {__version__} on http://{shown}:{port}, upstream {upstream}, "
+        f"candor-guard {__version__} on http://{shown}:{port}, upstream {settings.upstream}, "
         f"mode {guard.policy.mode}, detector {guard.detector.name}@{guard.detector.version}, "
         f"operating point {guard.policy.operating_point}"
     )

@@ -42,8 +42,8 @@ _HTTP = ProxyOptions()
 _SERVICE_LINK = re.compile(r"CANDOR_\w*(?:SERVICE_(?:HOST|PORT)\w*|_PORT|PORT_\d+_(?:TCP|UDP)\w*)")
 
 
-def _known_upstream(value: str) -> str:
-    if value == LITELLM:
+def _known_upstream(value: str | None) -> str | None:
+    if value is None or value == LITELLM:
         return value
     try:
         BaseUrl.parse(value)
@@ -79,8 +79,9 @@ class Settings(BaseSettings):
         env_ignore_empty=True,  # compose files pass on ${VARIABLE:-}
     )
 
-    upstream: Annotated[str, AfterValidator(_known_upstream)] = Field(
-        description="base URL of an OpenAI-compatible server, such as https://host/v1, or litellm"
+    upstream: Annotated[str | None, AfterValidator(_known_upstream)] = Field(
+        default=None,
+        description="base URL of an OpenAI-compatible server, such as https://host/v1, or litellm",
     )
     upstream_api_key: Annotated[SecretStr | None, AfterValidator(_no_mask)] = Field(
         default=None, description="sent instead of the client's own key; not with litellm"
@@ -173,12 +174,7 @@ def load(flags: Mapping[str, Any] | None = None, config: Path | None = None) -> 
         checked = _checked(layer)
         values.update(checked)
         origins.update(dict.fromkeys(checked, layer.source))
-    try:
-        return Loaded(Settings(**nested(values)), origins)
-    except ValidationError:  # every value was checked before, so one is missing
-        raise ConfigurationError(
-            "no upstream: pass --upstream URL, or set it in candor.toml or as CANDOR_UPSTREAM"
-        ) from None
+    return Loaded(Settings(**nested(values)), origins)
 
 
 def read_secret(variable: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
+from time import perf_counter as clock  # the loop's own may only count whole milliseconds
 
 from candor_guard.detectors.runner import DetectorRunner
 from candor_guard.errors import DetectorError, InvalidRequestError, UpstreamError
@@ -160,7 +161,7 @@ class _Calls:
 
     async def head(self, call: int, deadline: float | None) -> ReplyHead | None:
         try:
-            async with asyncio.timeout_at(deadline):
+            async with asyncio.timeout(_left(deadline)):
                 response = await self.response(call)
         except TimeoutError:
             return None
@@ -173,7 +174,7 @@ class _Calls:
         if deadline is None:
             return await self.read(call)
         try:
-            async with asyncio.timeout_at(deadline):
+            async with asyncio.timeout(_left(deadline)):
                 return await self.read(call)
         except TimeoutError:
             return None
@@ -187,6 +188,10 @@ class _Calls:
 
     async def close_all(self) -> None:
         await self.close(*self._opening)
+
+
+def _left(deadline: float | None) -> float | None:
+    return None if deadline is None else deadline - clock()
 
 
 async def _close(opening: asyncio.Task[UpstreamResponse]) -> None:
@@ -208,4 +213,4 @@ def _is_readable(response: UpstreamResponse, stream: bool) -> bool:  # noqa: FBT
     return not encoded and kind == ("text/event-stream" if stream else "application/json")
 
 
-__all__ = ["Data", "Event", "Finished", "Holding", "Started", "drive"]
+__all__ = ["Data", "Event", "Finished", "Holding", "Started", "clock", "drive"]

@@ -6,7 +6,6 @@ The proxy and every integration go through `Guard.events`; `stream` is its event
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import secrets
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
@@ -17,7 +16,7 @@ from candor_guard.conversation import Conversation, Exchange
 from candor_guard.detectors import Detector
 from candor_guard.detectors.lexical import LexicalDetector
 from candor_guard.detectors.runner import DetectorRunner
-from candor_guard.driver import Data, Event, Finished, Holding, Started, drive
+from candor_guard.driver import Data, Event, Finished, Holding, Started, clock, drive
 from candor_guard.errors import (
     ConfigurationError,
     InvalidRequestError,
@@ -142,7 +141,7 @@ class Guard:
             mode=self.policy.mode if mode is None else mode,
             detector=self._label,
             thresholds=self._thresholds,
-            clock=asyncio.get_running_loop().time,
+            clock=clock,
             request_id=request_id or new_request_id(),
             annotate=annotate,
         )

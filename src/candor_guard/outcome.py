@@ -146,18 +146,19 @@ class Outcome:
 Observer = Callable[[Outcome], None]
 
 
-def sum_usage(parts: list[Usage]) -> dict[str, Any]:
+def sum_usage(parts: list[Usage], levels: int = 8) -> dict[str, Any]:
     """Add usage objects field by field, nested details included; other values: the last one's."""
     total: dict[str, Any] = {}
     for part in parts:
         for key, value in part.items():
-            total[key] = _added(total.get(key), value)
+            total[key] = _added(total.get(key), value, levels - 1)
     return total
 
 
-def _added(left: Any, right: Any) -> Any:
+def _added(left: Any, right: Any, levels: int) -> Any:
     if isinstance(right, Mapping):
-        return sum_usage([left, right]) if isinstance(left, Mapping) else dict(right)
+        both = isinstance(left, Mapping) and levels > 0
+        return sum_usage([left, right], levels) if both else dict(right)
     if _is_number(left) and _is_number(right):
         return left + right
     return left if right is None else right

@@ -46,7 +46,9 @@ class Policy(BaseModel):
         default=60.0, gt=0, description="how long all regenerations together may take"
     )
     detector_timeout: float = Field(
-        default=2.0, gt=0, description="how long one reading may take before it counts as failed"
+        default=2.0,
+        gt=0,
+        description="how long a detector with a thread of its own may take before it has failed",
     )
     on_detector_error: Literal["release", "refuse"] = Field(
         default="release", description="what to do with a reply that could not be read"

@@ -161,6 +161,7 @@ class FakeDetector:
         error: Raised instead of any reading.
         gate_error: Raised instead of any gating.
         not_evaluated: Declines every reading with this reason.
+        gate_not_evaluated: Declines every gating with this reason.
         read_exchanges: Every exchange that was read, in order.
     """
 
@@ -169,6 +170,7 @@ class FakeDetector:
     error: Exception | None = None
     gate_error: Exception | None = None
     not_evaluated: str | None = None
+    gate_not_evaluated: str | None = None
     inline: bool = True
     read_exchanges: list[Exchange] = field(default_factory=list)
     name: str = "fake"
@@ -183,6 +185,10 @@ class FakeDetector:
         """Answer as scripted."""
         if self.gate_error is not None:
             raise self.gate_error
+        if self.gate_not_evaluated is not None:
+            return Risk(
+                at_risk=False, score=0.0, reason="none", not_evaluated=self.gate_not_evaluated
+            )
         reason = "pressure" if self.at_risk and conversation.messages else "none"
         return Risk(self.at_risk, 0.9 if self.at_risk else 0.1, reason)
 

@@ -27,11 +27,13 @@ class Risk:
         at_risk: Whether the reply has to be read before it may be delivered.
         score: Probability in [0, 1] that the turn invites capitulation or drift.
         reason: One word for the record: ``pressure``, ``belief`` or ``none``.
+        not_evaluated: Why the detector declined to judge (such as ``language``), or None.
     """
 
     at_risk: bool
     score: float
     reason: str
+    not_evaluated: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

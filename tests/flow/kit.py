@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from candor_guard import Guard, Outcome, Policy
@@ -13,7 +13,7 @@ from candor_guard.driver import Data, Finished, Holding, Started
 from candor_guard.errors import UpstreamError
 from candor_guard.flow import Annotate
 from candor_guard.policy import Mode
-from candor_guard.surface import GuardedRequest
+from candor_guard.surface import GuardedRequest, Surface
 from candor_guard.testing import FakeDetector, FakeReply, FakeUpstream
 from candor_guard.upstreams import Headers, UpstreamRequest
 from candor_guard.wire.chat import DONE, ChatSurface
@@ -112,6 +112,7 @@ async def guarded(
     detector: FakeDetector | None = None,
     upstream: FakeUpstream | None = None,
     policy_type: type[Policy] = Policy,
+    surface: Surface | None = None,
     mode: Mode | None = None,
     annotate: Annotate = "flagged",
     headers: Headers = (),
@@ -124,6 +125,7 @@ async def guarded(
     guard = Guard(run.detector, policy_type(**policy), upstream=run.upstream)
     template = UpstreamRequest("POST", "/chat/completions", headers)
     asked = request(stream=stream, **(fields or {}))
+    asked = asked if surface is None else replace(asked, surface=surface)
     events = guard.events(asked, template, mode=mode, request_id="id-1", annotate=annotate)
     async with aclosing(events):
         try:

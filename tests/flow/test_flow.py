@@ -370,3 +370,13 @@ async def test_usage_of_one_call() -> None:
     assert run.outcome.usage == ONE
     assert run.candor["usage"] == {"original": ONE, "regenerated": None}
     assert run.candor["upstream_calls"] == 1
+
+
+@both
+async def test_gate_declines(stream: bool) -> None:
+    """A language that the gate does not read is no clean bill: the record says why."""
+    source = reply(BAD, stream=stream)
+    detector = FakeDetector(gate_not_evaluated="language")
+    run = await guarded([source], detector=detector, stream=stream)
+    assert run.body == body_of(source)
+    assert (run.outcome.evaluated, run.outcome.skipped) == ("none", "language")

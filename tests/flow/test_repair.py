@@ -32,6 +32,7 @@ from candor_guard.errors import (
     UpstreamInterruptedError,
     UpstreamUnreachableError,
 )
+from candor_guard.surface import GuardedRequest
 from candor_guard.testing import (
     FakeDetector,
     FakeReply,
@@ -42,6 +43,7 @@ from candor_guard.testing import (
 )
 from candor_guard.upstreams import UpstreamRequest
 from candor_guard.verdict import Reading
+from candor_guard.wire.chat import ChatSurface
 
 pytestmark = pytest.mark.anyio
 both = pytest.mark.parametrize("stream", [False, True], ids=["body", "stream"])
@@ -379,3 +381,16 @@ async def test_replacement_that_never_says_it_is_finished_is_not_used() -> None:
     (candor,) = [chunk["candor"] for chunk in chunks if "candor" in chunk]
     assert candor["action"] == "flag"
     assert candor["skipped"] == "regeneration_unusable"
+
+
+async def test_request_that_cannot_be_repeated() -> None:
+    """Where the second request cannot even be written there is no second call, and none counted."""
+
+    class _Mute(ChatSurface):
+        @override
+        def with_instruction(self, request: GuardedRequest, instruction: str) -> bytes:
+            raise InvalidRequestError("nested too deeply")
+
+    run = await guarded([reply(BAD)], surface=_Mute())
+    assert (run.text, run.outcome.action, run.results) == (BAD, "flag", ["read"])
+    assert run.outcome.skipped == "regeneration_failed"

@@ -159,7 +159,7 @@ def test_start_line_tells_what_runs_and_no_key(
     with serving(*flags, cwd=tmp_path) as proxy:
         response, body = proxy.ask("GET", "/healthz")
         status, rest = proxy.stop()
-    expected = f", upstream 127.0.0.1:{upstream.port}, mode observe, detector lexical@"
+    expected = f", upstream {upstream.url}, mode observe, detector lexical@"
     assert "on http://127.0.0.1:" in proxy.start_line
     assert expected in proxy.start_line
     assert proxy.start_line.endswith(", operating point strict")

@@ -16,6 +16,7 @@ from candor_guard.errors import ConfigurationError
 from candor_guard.policy import Policy
 from candor_proxy.keys import flat, leaves
 from candor_proxy.options import ProxyOptions
+from candor_proxy.serve import build_guard
 from candor_proxy.settings import Settings, load, print_config, read_secret
 
 UPSTREAM = "http://models.internal:9000/v1"
@@ -217,8 +218,10 @@ def test_wrong_flag_is_an_error() -> None:
 def test_upstream_is_required(monkeypatch: pytest.MonkeyPatch) -> None:
     """There is no default upstream, and the message says where to name one."""
     monkeypatch.delenv("CANDOR_UPSTREAM")
+    settings = load().settings
+    assert "# upstream =" in print_config(settings)
     with pytest.raises(ConfigurationError, match="no upstream: pass --upstream URL"):
-        load()
+        build_guard(settings)
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from candor_guard.errors import InvalidRequestError
 from candor_guard.surface import Annotation, GuardedRequest
 from candor_guard.testing import chat_body, chat_stream
 from candor_guard.wire.chat import ChatSurface
@@ -190,3 +192,26 @@ def test_keepalive_is_a_comment() -> None:
     (frame,) = frames_of(SURFACE.keepalive)
     assert frame.data is None
     assert frame.raw == SURFACE.keepalive
+
+
+def at_the_limit() -> dict[str, Any]:
+    """Something that cannot be written any more."""
+    value: dict[str, Any] = {}
+    for _ in range(100_000):
+        value = {"a": value}
+    return value
+
+
+def test_a_request_that_cannot_be_written_again_says_so() -> None:
+    """Nesting that was just readable is a failed regeneration, not a crash."""
+    asked = replace(request(), payload={**request().payload, "x": at_the_limit()})
+    with pytest.raises(InvalidRequestError, match="nested too deeply"):
+        SURFACE.with_instruction(asked, "NOTE")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_reply_that_cannot_be_written_again_stays_as_it_is(stream: bool) -> None:
+    """A flagged reply whose annotation would not fit in is delivered, byte for byte."""
+    body = chat_stream(["x"]) if stream else chat_body("x")
+    annotation = Annotation({"deep": at_the_limit()}, None)
+    assert SURFACE.annotate(request(stream), body, annotation) == body

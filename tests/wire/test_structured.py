@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -39,6 +41,14 @@ CASES: dict[str, tuple[object, str, bool]] = {
     ),
     "schema with lost reference": (schema({"$ref": "#/$defs/lost"}), "1", False),
     "schema with endless reference": (schema({"$ref": "#"}), "1", False),
+    "schema of an honest size": (schema({"items": NUMBER}), json.dumps([{"a": 1}] * 1000), True),
+    "schema with a draft": (schema({"$schema": "https://json-schema.org/x"}), "1", True),
+    "schema with a draft further in": (
+        schema({"items": {"$schema": "https://json-schema.org/draft/2020-12/schema"}}), "[]", False,
+    ),
+    "schema with a base that is no address": (schema({"$id": "http://[", "$ref": "x"}), "1", False),
+    "number that is no float": (schema({"multipleOf": 0.5}), "1" + "0" * 400, False),
+    "no JSON but for Python": ({"type": "json_object"}, '{"a": NaN}', False),
     "unknown type": ({"type": "grammar"}, "{}", False),
     "no type": ({}, "{}", False),
     "type is no text": ({"type": ["text"]}, "{}", False),
@@ -50,6 +60,33 @@ CASES: dict[str, tuple[object, str, bool]] = {
 def test_fits(response_format: object, text: str, fits: bool) -> None:
     """A text fits what it satisfies, and never a demand that we cannot check."""
     assert fits_format(response_format, text) is fits
+
+
+DOUBLING = {
+    f"d{n}": {"anyOf": [{"$ref": f"#/$defs/d{n + 1}"}, {"$ref": f"#/$defs/d{n + 1}"}]}
+    for n in range(40)
+}
+HOSTILE: dict[str, tuple[object, str]] = {
+    "expression": ({"pattern": "^(a+)+$"}, json.dumps("a" * 40 + "!")),
+    "expression for names": (
+        {"unevaluatedProperties": False, "$ref": "#/$defs/x",
+         "$defs": {"x": {"patternProperties": {"^(a+)+$": {}}}}},
+        json.dumps({"a" * 40 + "!": 1}),
+    ),
+    "escaped name": (json.loads(r'{"p\u0061ttern": "^(a+)+$"}'), json.dumps("a" * 40 + "!")),
+    "references": ({"$defs": {**DOUBLING, "d40": False}, "$ref": "#/$defs/d0"}, "1"),
+    "comparisons": ({"uniqueItems": True}, json.dumps([{"a": n} for n in range(5000)])),
+    "alternatives": ({"items": {"anyOf": [{"const": n} for n in range(5000)]}}, str([9999] * 5000)),
+    "size": ({"properties": {f"p{n}": {"type": "string"} for n in range(50_000)}}, "{}"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("rules", "text"), HOSTILE.values(), ids=HOSTILE)
+def test_no_schema_can_keep_us_busy(rules: object, text: str) -> None:
+    """What would take minutes is given up at once, and does not fit."""
+    began = time.perf_counter()
+    assert fits_format(schema(rules), text) is False
+    assert time.perf_counter() - began < 5.0
 
 
 @pytest.fixture

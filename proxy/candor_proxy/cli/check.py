@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from candor_proxy.answers import answer_to
 from candor_proxy.cli.common import Subparsers, complain
 
 if TYPE_CHECKING:
@@ -185,8 +186,7 @@ class _JsonLines:
 
     def add(self, entry: Entry, source: dict[str, Any], verdict: Verdict) -> None:
         del entry
-        named = {"id": source["id"]} if "id" in source else {}
-        sys.stdout.write(json.dumps({**verdict.to_dict(), **named}) + "\n")
+        sys.stdout.write(json.dumps(answer_to(source, verdict)) + "\n")
         sys.stdout.flush()
 
     def close(self) -> None:

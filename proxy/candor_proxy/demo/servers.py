@@ -56,6 +56,8 @@ async def serving(app: ASGIApp, *, host: str = "127.0.0.1", port: int = 0) -> As
         log_config=None,
         access_log=False,
         ws="none",
+        server_header=False,
+        date_header=False,
         timeout_graceful_shutdown=_STOP_SECONDS,
     )
     server = _Server(config)

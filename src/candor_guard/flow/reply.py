@@ -88,17 +88,25 @@ class _GuardedReply:
         judged = self._context.mode != "off" and self._request.skip is None
         gate_failed = judged and (yield from self._gate())
         head = yield from ask(Head(0), ReplyHead)
-        if not head.ok:
-            return (yield from self._pass_on(began, skipped="upstream_error"))
-        if gate_failed:
+        if gate_failed and head.ok:
             return (yield from self._unread(began))
-        if not judged:
-            return (yield from self._pass_on(began, skipped=self._request.skip))
-        if self._risk is None or not self._risk.at_risk:
-            return (yield from self._pass_on(began, evaluated="gate"))
-        if not head.readable:
-            return (yield from self._pass_on(began, skipped="content_type"))
+        unread = self._reason_to_pass(head)
+        if unread is not None:
+            evaluated, skipped = unread
+            return (yield from self._pass_on(began, evaluated=evaluated, skipped=skipped))
         return (yield from self._guard(began))
+
+    def _reason_to_pass(self, head: ReplyHead) -> tuple[Evaluated, str | None] | None:
+        """What to record of a reply that passes unread; None if it is to be guarded."""
+        if not head.ok:
+            return "none", "upstream_error"
+        if self._risk is None:
+            return "none", self._request.skip
+        if self._risk.not_evaluated is not None:
+            return "none", self._risk.not_evaluated
+        if not self._risk.at_risk:
+            return "gate", None
+        return None if head.readable else ("none", "content_type")
 
     # -- the gate, and what passes unread -------------------------------------------------------
 
@@ -271,7 +279,11 @@ class _GuardedReply:
         """One regeneration. Returns a judged candidate, or None and why there is none."""
         candidate = self._candidate(call, self._context.clock())
         instruction = find_instruction(self._policy.instruction)
-        yield Send(call, self._request.surface.with_instruction(self._request, instruction.text))
+        try:
+            body = self._request.surface.with_instruction(self._request, instruction.text)
+        except InvalidRequestError:
+            return None, "regeneration_failed"  # and there was no call
+        yield Send(call, body)
         try:
             trouble = yield from self._receive_whole(candidate, deadline)
         except (UpstreamError, InvalidRequestError):

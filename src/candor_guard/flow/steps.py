@@ -157,7 +157,7 @@ def ask(step: Step, kind: type[T]) -> Generator[Step, Answer, T]:
     """
     answer = yield step
     if not isinstance(answer, kind):
-        raise TypeError(f"{step} was answered with {type(answer).__name__}")
+        raise TypeError(f"{type(step).__name__} was answered with {type(answer).__name__}")
     return answer
 
 
@@ -165,5 +165,5 @@ def ask_before(step: Head | Receive, kind: type[T]) -> Generator[Step, Answer, T
     """Yield a step that has a deadline; None when it passed."""
     answer = yield step
     if answer is not None and not isinstance(answer, kind):
-        raise TypeError(f"{step} was answered with {type(answer).__name__}")
+        raise TypeError(f"{type(step).__name__} was answered with {type(answer).__name__}")
     return answer

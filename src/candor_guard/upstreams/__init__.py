@@ -7,8 +7,8 @@ and `candor_guard.testing.FakeUpstream` is the shipped fake.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass, field
 from typing import Protocol
 
 Headers = tuple[tuple[str, str], ...]
@@ -18,6 +18,18 @@ HOP_BY_HOP = frozenset({
     "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection",
     "te", "trailer", "transfer-encoding", "upgrade",
 })  # fmt: skip
+
+
+def end_to_end(headers: Iterable[tuple[str, str]]) -> Headers:
+    """Return headers, with lower-case names, without those that are meant for one connection."""
+    pairs = tuple(headers)
+    named = {
+        token.strip().lower()
+        for name, value in pairs
+        if name == "connection"
+        for token in value.split(",")
+    }
+    return tuple(pair for pair in pairs if pair[0] not in HOP_BY_HOP and pair[0] not in named)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +46,8 @@ class UpstreamRequest:
 
     method: str
     path: str
-    headers: Headers
-    body: bytes | AsyncIterator[bytes] = b""
+    headers: Headers = field(repr=False)  # may hold a key
+    body: bytes | AsyncIterator[bytes] = field(default=b"", repr=False)
     length: int | None = None
 
 

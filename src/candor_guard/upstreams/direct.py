@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import io
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any, Final
@@ -27,7 +27,7 @@ from candor_guard.errors import (
     UpstreamTimeoutError,
     UpstreamUnreachableError,
 )
-from candor_guard.upstreams import HOP_BY_HOP, Headers, UpstreamRequest
+from candor_guard.upstreams import HOP_BY_HOP, Headers, UpstreamRequest, end_to_end
 from candor_guard.upstreams.target import BaseUrl
 from candor_guard.upstreams.upload import Upload
 
@@ -150,7 +150,7 @@ class DirectUpstream:
         method: str,
         url: URL,
         headers: list[tuple[str, str]],
-        body: bytes | AsyncIterator[bytes],
+        body: bytes | Upload,
         trip: _Trip | None = None,
     ) -> DirectResponse:
         data: Any = body or None
@@ -165,7 +165,7 @@ class DirectUpstream:
             proxy=self._proxy,
             trace_request_ctx=trip,
         )
-        return DirectResponse(response, self._server)
+        return DirectResponse(response, self._server, None if isinstance(body, bytes) else body)
 
     def _ready(self) -> aiohttp.ClientSession:
         """Return the session, made here because aiohttp binds it to the running loop."""
@@ -200,13 +200,18 @@ class DirectUpstream:
 class DirectResponse:
     """An answer on a connection; see `candor_guard.upstreams.UpstreamResponse`."""
 
-    __slots__ = ("_response", "_server", "headers", "status")
+    __slots__ = ("_response", "_server", "_upload", "headers", "status")
 
-    def __init__(self, response: aiohttp.ClientResponse, server: str) -> None:
+    def __init__(
+        self, response: aiohttp.ClientResponse, server: str, upload: Upload | None
+    ) -> None:
         self._response = response
         self._server = server
         self.status = response.status
-        self.headers = _end_to_end(response.raw_headers)
+        self.headers = end_to_end(_lower_case(response.raw_headers))
+        self._upload = upload
+        if upload is not None:
+            upload.answered(response.close)
         _watch(response)
 
     @override
@@ -216,7 +221,8 @@ class DirectResponse:
     async def read(self) -> bytes:
         """Return the next piece as soon as there is one; ``b""`` at the end.
 
-        A failure closes the connection.
+        A failure closes the connection. A request body that is still on its way may fail, too:
+        its own exception then comes out here.
 
         Raises:
             UpstreamInterruptedError: If the body breaks off.
@@ -233,6 +239,8 @@ class DirectResponse:
                 raise overlooked
         except _FOREIGN as error:
             await self.aclose()
+            if self._upload is not None and self._upload.failure is not None:
+                raise self._upload.failure from None
             raise _after_answer(error, self._server) from None
         return piece
 
@@ -353,16 +361,8 @@ def _look_at(closed: asyncio.Future[None]) -> None:
         closed.exception()
 
 
-def _end_to_end(raw: tuple[tuple[bytes, bytes], ...]) -> Headers:
-    pairs = [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in raw]
-    named = {
-        token.strip().lower()
-        for name, value in pairs
-        if name == "connection"
-        for token in value.split(",")
-    }
-    dropped = HOP_BY_HOP | named if named else HOP_BY_HOP
-    return tuple(pair for pair in pairs if pair[0] not in dropped)
+def _lower_case(raw: Iterable[tuple[bytes, bytes]]) -> Iterator[tuple[str, str]]:
+    return ((name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in raw)
 
 
 def _as_utf8(value: str) -> str:

@@ -45,7 +45,7 @@ class BaseUrl:
             raise ConfigurationError("the upstream's base URL is no valid URL") from None
         if parts.query or parts.fragment or "@" in parts.netloc:
             raise ConfigurationError(
-                "the upstream's base URL must have no user, query or fragment; keys go in api_key"
+                "the upstream's base URL must have no user, query or fragment; keys go in upstream_api_key"
             )
         path = parts.path.rstrip("/")
         if path and (_REQUEST_TARGET.fullmatch(path) is None or _has_dot_segment(path)):

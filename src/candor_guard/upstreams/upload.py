@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 
 class Upload:
@@ -22,12 +22,23 @@ class Upload:
         self, pieces: AsyncIterator[bytes], limit: asyncio.Timeout, patience: float
     ) -> None:
         self._pieces = pieces
-        self._limit = limit
+        self._limit: asyncio.Timeout | None = limit
         self._patience = patience
+        self._abort: Callable[[], None] | None = None
         self.failure: Exception | None = None
 
     def __aiter__(self) -> Upload:
         return self
+
+    def answered(self, abort: Callable[[], None]) -> None:
+        """Stop the clock: the server has answered, and may go on taking pieces meanwhile.
+
+        Args:
+            abort: Called when the rest of the body fails to come. Nobody waits for the request to
+                be sent any more, and whoever reads the answer would wait for ever.
+        """
+        self._limit = None
+        self._abort = abort
 
     async def __anext__(self) -> bytes:
         """Return the next piece; its predecessor has been taken."""
@@ -38,10 +49,12 @@ class Upload:
             raise
         except Exception as error:
             self.failure = error
+            if self._abort is not None:
+                self._abort()
             raise
         finally:
             self._reschedule(asyncio.get_running_loop().time() + self._patience)
 
     def _reschedule(self, when: float | None) -> None:
-        if not self._limit.expired():
+        if self._limit is not None and not self._limit.expired():
             self._limit.reschedule(when)

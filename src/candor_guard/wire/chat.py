@@ -78,10 +78,16 @@ class ChatSurface:
         return fits_format(request.payload.get("response_format"), text)
 
     def annotate(self, request: GuardedRequest, body: bytes, annotation: Annotation) -> bytes:
-        """Write the annotation onto the JSON body, or onto the stream's finish chunk."""
-        if request.stream:
-            return _annotate_stream(body, annotation)
-        return dump(_annotated(load_object(body), annotation))
+        """Write the annotation onto the JSON body, or onto the stream's finish chunk.
+
+        A body that is nested too deeply to be written again stays as it is.
+        """
+        try:
+            if request.stream:
+                return _annotate_stream(body, annotation)
+            return dump(_annotated(load_object(body), annotation))
+        except (InvalidRequestError, RecursionError):
+            return body
 
 
 class ChatBodyReader:

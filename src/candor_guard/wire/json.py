@@ -30,9 +30,13 @@ def load_object(body: bytes) -> dict[str, Any]:
 
 
 def dump(payload: Mapping[str, Any]) -> bytes:
-    """Write JSON compactly. Lone surrogates, legal in JSON strings, survive as escapes."""
-    text = json.dumps(payload, ensure_ascii=False, separators=(",", ":"))
+    """Write JSON compactly. Lone surrogates, legal in JSON strings, survive as escapes.
+
+    Raises:
+        InvalidRequestError: If it is nested too deeply, which may have been just readable.
+    """
     try:
-        return text.encode()
-    except UnicodeEncodeError:
-        return json.dumps(payload, separators=(",", ":")).encode()
+        text = json.dumps(payload, ensure_ascii=False, separators=(",", ":"))
+    except RecursionError:
+        raise InvalidRequestError("body cannot be written: nested too deeply") from None
+    return text.encode("utf-8", "backslashreplace")

@@ -153,6 +153,23 @@ async def test_during_an_upload() -> None:
         await noticed(on)
 
 
+async def test_during_an_upload_that_is_already_answered() -> None:
+    """Leaving in the middle of an upload ends it also when the upstream has begun to answer."""
+
+    async def play(line: Line) -> bool:
+        await line.piece()
+        await line.play(head("transfer-encoding: chunked"), chunk(b"so far"))
+        await line.piece()
+        return False
+
+    async with stage(play) as on, on.wire() as wire:
+        await wire.send(upload("/v1/files", b"first"))
+        await wire.head()
+        call = await on.upstream.called(1)
+        assert await left_in_time(call, wire.leave())
+        await noticed(on)
+
+
 async def test_after_an_upload() -> None:
     """Leaving while the upstream thinks about an upload ends that."""
     async with stage((20.0,)) as on, on.wire() as wire:
@@ -184,6 +201,7 @@ async def test_in_the_middle_of_its_request(path: str) -> None:
         await asyncio.sleep(0.05)
         if path == CHAT:
             assert on.upstream.calls == []
+            await noticed(on)
 
 
 @pytest.mark.parametrize("path", [CHAT, "/v1/models", "/v1/files", "/candor/v1/check", "/readyz"])

@@ -69,6 +69,26 @@ async def test_upload_is_streamed() -> None:
     assert call.values("content-type") == [kind]
 
 
+async def test_answer_may_begin_before_the_upload_ends() -> None:
+    """An upstream that answers while it is still reading gets the rest, and its answer passes."""
+
+    async def play(line: Line) -> bool:
+        await line.play(head("transfer-encoding: chunked"))
+        while piece := await line.piece():
+            await line.play(chunk(piece))
+        return await line.play(END)
+
+    async with stage(play) as on, on.wire() as wire:
+        start = b"POST /v1/realtime HTTP/1.1\r\nhost: proxy\r\ntransfer-encoding: chunked\r\n\r\n"
+        await wire.send(start + chunk(b"one"))
+        await wire.head()
+        for piece, coming in ((b"one", b"two"), (b"two", b"three"), (b"three", b"")):
+            assert await wire.reader.readuntil(piece + b"\r\n") == chunk(piece)
+            await wire.send(chunk(coming) if coming else END)
+        assert await wire.reader.readuntil(END) == END
+    assert bytes(on.upstream.calls[0].body) == b"onetwothree"
+
+
 async def test_openai_client_uploads_a_file() -> None:
     """The official client's own upload works."""
 
