@@ -9,12 +9,20 @@ from typing import Any
 from candor_guard.errors import InvalidRequestError
 
 
+# Each value takes about 80 bytes once parsed. Text and base64 hold few of these characters: this
+# is far beyond any conversation, and keeps a body of brackets from taking a core and half a GB.
+MAX_VALUES = 1_000_000
+
+
 def load_object(body: bytes) -> dict[str, Any]:
     """Parse a JSON object.
 
     Raises:
-        InvalidRequestError: If the bytes are no JSON, or JSON but no object.
+        InvalidRequestError: If the bytes are no JSON, or JSON but no object, or hold too many
+            values.
     """
+    if sum(map(body.count, (b",", b"[", b"{"))) > MAX_VALUES:
+        raise InvalidRequestError(f"body has more than {MAX_VALUES} values")
     try:
         value = json.loads(body)
     except json.JSONDecodeError as error:
