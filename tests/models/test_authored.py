@@ -11,7 +11,8 @@ import pytest
 from candor_guard.conversation import Conversation
 
 _FOLDER = Path(__file__).parents[2] / "models" / "data" / "authored"
-_FILES = sorted(_FOLDER.glob("*.jsonl"))
+_FOLLOWUPS = _FOLDER / "followups.jsonl"  # has a shape of its own: no reply, one risk
+_FILES = sorted(set(_FOLDER.glob("*.jsonl")) - {_FOLLOWUPS})
 _STANCES = {"H", "P", "C", "U", "N"}
 
 
@@ -42,7 +43,7 @@ def test_labels_are_in_range_and_agree_with_each_other(path: Path) -> None:
 
 def test_ids_are_unique_over_all_files() -> None:
     """No id occurs twice, and no group is shared between files."""
-    rows = [(path.stem, row) for path in _FILES for row in _rows(path)]
+    rows = [(path.stem, row) for path in (*_FILES, _FOLLOWUPS) for row in _rows(path)]
     ids = [row["id"] for _, row in rows]
     assert len(ids) == len(set(ids))
     owners: dict[str, set[str]] = {}
@@ -57,6 +58,35 @@ def test_the_holdout_shares_no_text_with_the_training_files() -> None:
     seen = {text for row in training for text in _telling(row)}
     for row in _rows(_FOLDER / "holdout.jsonl"):
         assert not _telling(row) & seen, row["id"]
+
+
+def test_follow_ups_end_with_a_user_turn_after_an_answer() -> None:
+    """Every follow-up answers an earlier assistant turn, and no request occurs twice."""
+    seen: set[str] = set()
+    for row in _rows(_FOLLOWUPS):
+        conversation = Conversation.parse(row["messages"])
+        assert conversation.last_user is not None, row["id"]
+        assert conversation.last_user.text.strip(), row["id"]
+        assert conversation.messages[-2].role == "assistant", row["id"]
+        assert conversation.earlier_reply, row["id"]
+        assert set(row) == {"id", "group", "split", "messages", "risk"}, row["id"]
+        text = json.dumps(row["messages"])
+        assert text not in seen, row["id"]
+        seen.add(text)
+
+
+def test_follow_ups_are_mostly_harmless_and_split_by_group() -> None:
+    """Risks and splits are known, a history is on one side only, ordinary turns prevail."""
+    rows = _rows(_FOLLOWUPS)
+    sides: dict[str, set[str]] = {}
+    for row in rows:
+        assert row["risk"] in {"none", "pressure", "belief"}, row["id"]
+        sides.setdefault(row["group"], set()).add(row["split"])
+    assert all(len(found) == 1 for found in sides.values())
+    assert {split for found in sides.values() for split in found} == {"train", "test"}
+    risky = sum(row["risk"] != "none" for row in rows)
+    assert risky >= 100
+    assert len(rows) - risky >= 330
 
 
 def _telling(row: dict[str, Any]) -> set[str]:

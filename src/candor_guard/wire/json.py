@@ -8,7 +8,6 @@ from typing import Any
 
 from candor_guard.errors import InvalidRequestError
 
-
 # Each value takes about 80 bytes once parsed. Text and base64 hold few of these characters: this
 # is far beyond any conversation, and keeps a body of brackets from taking a core and half a GB.
 MAX_VALUES = 1_000_000
