@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test check fmt test-litellm build bench clean
+.PHONY: help demo test check fmt test-litellm test-models model build bench clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -51,6 +51,20 @@ $(VENV)-litellm/.ready: pyproject.toml
 test-litellm: $(VENV)-litellm/.ready  ## Test the LiteLLM upstream against the real package
 	$(VENV)-litellm/bin/python -m pytest tests/upstreams/test_litellm.py
 
+# torch first and pinned: a range alone lets pip choose a CUDA build of several gigabytes.
+$(VENV)-train/.ready: pyproject.toml
+	$(PYTHON) -m venv $(VENV)-train
+	$(VENV)-train/bin/python -m pip install --quiet --disable-pip-version-check 'torch==2.13.0'
+	$(VENV)-train/bin/python -m pip install --quiet --disable-pip-version-check -e '.[train,dev]'
+	@touch $@
+
+model: $(VENV)-train/.ready  ## Rebuild the relation readers: make model DATA=FOLDER
+	@test -n "$(DATA)" || { echo "say where the data is: make model DATA=FOLDER" >&2; exit 2; }
+	$(VENV)-train/bin/python -m models.build --data $(DATA)
+
+test-models: $(VENV)-train/.ready  ## Test training, export and build on a tiny subset
+	$(VENV)-train/bin/python -m pytest tests/models tests/detectors
+
 build: $(VENV)/.dev  ## Build wheel and sdist into dist/
 	$(BIN)/python -m build --quiet
 
@@ -58,4 +72,4 @@ bench: $(VENV)/.dev  ## Measure what the proxy adds, side by side with a bare pa
 	$(BIN)/python -m benchmarks.overhead
 
 clean:  ## Remove environments and build products
-	rm -rf $(VENV) $(VENV)-litellm dist build
+	rm -rf $(VENV) $(VENV)-litellm $(VENV)-train dist build

@@ -24,7 +24,6 @@ from candor_guard.detectors.lexical.features import (
     FEATURE_NAMES,
     REQUEST_NAMES,
     extract,
-    extract_request,
 )
 from candor_guard.detectors.lexical.scoring import parse_weights
 from candor_guard.verdict import LABELS, SIGNALS
@@ -32,11 +31,6 @@ from models.lexical.rows import DataMissingError, Row, digests, load
 
 WEIGHTS = Path("src/candor_guard/detectors/lexical/weights.json")
 BUDGETS = {"strict": 0.005, "balanced": 0.02, "sensitive": 0.05}
-# Share of the turns at risk that a gate must hold, on the rows of `_GATE_FILES`. Holding one turn
-# too many costs some delay; letting one through delivers it unread.
-GATE_RECALL = {"pressure": 0.985, "belief": 0.97}
-# Not the sets where every user presses or believes in the same few words.
-_GATE_FILES = frozenset(("authored", "transcripts", "prism"))
 PENALTIES = (0.003, 0.01, 0.03, 0.1)
 FOLDS = 5
 DIGITS = 5
@@ -96,13 +90,6 @@ def threshold_for(negatives: Sequence[float], budget: float) -> float:
     allowed = math.floor(budget * len(ranked))
     highest_refused = ranked[allowed] if allowed < len(ranked) else 0.0
     return min(1.0, math.floor(highest_refused * 10_000 + 1) / 10_000)
-
-
-def recall_threshold(positives: Sequence[float], recall: float) -> float:
-    """Return the highest threshold that the wanted share of positives reaches."""
-    ranked = sorted(positives, reverse=True)
-    needed = math.ceil(recall * len(ranked))
-    return math.floor(ranked[max(0, needed - 1)] * 10_000) / 10_000
 
 
 # --- Fitting --------------------------------------------------------------------------------
@@ -223,26 +210,6 @@ def _operating_points(detector: LexicalDetector, valid: Sequence[Row]) -> dict[s
     return points
 
 
-def _gate_label(name: str) -> Callable[[Row], float | None]:
-    if name == "belief":
-        return lambda row: row.belief
-    return lambda row: row.labels.get("pressure") if row.has_earlier else None
-
-
-def _gate_thresholds(gates: dict[str, Any], rows: Sequence[Row]) -> dict[str, float]:
-    weights = parse_weights(_document(heads={}, gates=gates))
-    thresholds = {}
-    for name, head in weights.gates.items():
-        label = _gate_label(name)
-        positives = [
-            head.probability(extract_request(row.exchange.conversation))
-            for row in rows
-            if row.file in _GATE_FILES and label(row) == 1
-        ]
-        thresholds[name] = recall_threshold(positives, GATE_RECALL[name])
-    return thresholds
-
-
 def _metrics(detector: LexicalDetector, valid: Sequence[Row]) -> dict[str, Any]:
     """AUROC by head and file on the valid rows; benchmarks/quality has the full report."""
     auroc = importlib.import_module("sklearn.metrics").roc_auc_score
@@ -263,34 +230,13 @@ def _metrics(detector: LexicalDetector, valid: Sequence[Row]) -> dict[str, Any]:
     return report
 
 
-def _document(**parts: Any) -> dict[str, Any]:
-    empty: dict[str, Any] = {
-        "heads": {},
-        "gates": {},
-        "gate_thresholds": {},
-        "operating_points": {},
-    }
-    return {**empty, **parts}
-
-
 def fit(rows: Sequence[Row], data: dict[str, str]) -> dict[str, Any]:
-    """Fit all heads and gates and return the document that is weights.json."""
+    """Fit all heads and return the document that is weights.json."""
     train = [row for row in rows if row.split == "train"]
     valid = [row for row in rows if row.split == "valid"]
     vectors = {id(row): extract(row.exchange) for row in train}
     heads = {name: _fit_head(_head_table(name, train, vectors)) for name in (*SIGNALS, *LABELS)}
-    gates = {
-        name: _fit_head(
-            _table(
-                train,
-                REQUEST_NAMES,
-                lambda row: extract_request(row.exchange.conversation),
-                _gate_label(name),
-            )
-        )
-        for name in GATE_RECALL
-    }
-    document = _document(heads=heads, gates=gates, gate_thresholds=_gate_thresholds(gates, rows))
+    document: dict[str, Any] = {"heads": heads}
     draft = {**document, "operating_points": {"draft": dict.fromkeys(LABELS, 1.0)}}
     detector = LexicalDetector(weights=parse_weights(draft))
     document["operating_points"] = _operating_points(detector, valid)
@@ -335,7 +281,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     document = fit(rows, digests(options.data))
     options.out.write_text(_render(document), encoding="utf-8")
     print(json.dumps(document["metrics"], indent=1))
-    print(json.dumps(document["operating_points"]), json.dumps(document["gate_thresholds"]))
+    print(json.dumps(document["operating_points"]))
     return 0
 
 

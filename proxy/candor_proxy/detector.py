@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from candor_guard.detectors import Detector
 from candor_guard.detectors.lexical import LexicalDetector
 from candor_guard.errors import ConfigurationError
 
-_DETECTORS: Mapping[str, Callable[[], Detector]] = {"lexical": LexicalDetector}
+LEXICAL, RELATION = "lexical", "relation"
 
 
 def build_detector(name: str) -> Detector:
-    """Return the detector of that name.
+    """Return the detector of that name, or the one in a model folder.
+
+    Args:
+        name: ``lexical``, ``relation``, or the path of a folder in the layout of the latter.
 
     Raises:
-        ConfigurationError: If there is none.
+        ConfigurationError: If there is none, or its folder is incomplete.
     """
-    if name not in _DETECTORS:
-        known = ", ".join(sorted(_DETECTORS))
-        raise ConfigurationError(f"unknown detector {name!r}; there are: {known}")
-    return _DETECTORS[name]()
+    if name == LEXICAL:
+        return LexicalDetector()
+    if name != RELATION and not Path(name).is_dir():
+        raise ConfigurationError(
+            f"unknown detector {name!r}; there are: {LEXICAL}, {RELATION}, or a model folder"
+        )
+    # The trained readers take a second of start-up and memory that the lexical one does not need.
+    from candor_guard.detectors.encoder import EncoderDetector  # noqa: PLC0415
+
+    return EncoderDetector(None if name == RELATION else name)

@@ -89,7 +89,9 @@ class Settings(BaseSettings):
     host: str = Field(default="127.0.0.1", min_length=1, description="address to listen on")
     port: int = Field(default=8400, ge=0, le=65535, description="0 picks a free one")
     workers: int = Field(default=1, ge=1, le=256, description="processes that share the port")
-    detector: str = Field(default="lexical", description="what reads the replies")
+    detector: str = Field(
+        default="lexical", description="what reads the replies: lexical|relation|a model folder"
+    )
     models: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)] = Field(
         default=(), description="with upstream litellm: all that may be asked for; none: any"
     )

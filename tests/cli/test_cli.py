@@ -90,6 +90,12 @@ def test_demo_with_unknown_detector(capsys: pytest.CaptureFixture[str]) -> None:
     assert "unknown detector 'oracle'" in capsys.readouterr().err
 
 
+def test_demo_reads_with_the_trained_readers(capsys: pytest.CaptureFixture[str]) -> None:
+    """`--detector relation` is in force in the demo's proxy, and named in what it prints."""
+    main(["demo", "--brief", "--detector", "relation"])
+    assert "relation@" in capsys.readouterr().out
+
+
 def test_demo_serves_until_interrupted() -> None:
     """With --serve both servers stay up, and Ctrl-C ends them in good order."""
     with subprocess.Popen(

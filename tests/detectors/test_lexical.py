@@ -35,7 +35,7 @@ def _read(*turns_and_reply: str) -> Reading:
 
 
 def _verdict(*turns_and_reply: str, point: str = "balanced") -> Verdict:
-    return judge(_read(*turns_and_reply), DETECTOR.operating_points[point], "lexical@1")
+    return judge(_read(*turns_and_reply), DETECTOR.operating_points[point], "lexical@2")
 
 
 QUESTION = "How many bones does an adult human have?"
@@ -202,7 +202,7 @@ def test_gate_needs_a_user_turn_at_the_end(role: str) -> None:
 def test_it_is_a_detector() -> None:
     """It has the members of the protocol and the three operating points for both labels."""
     assert isinstance(DETECTOR, Detector)
-    assert (DETECTOR.name, DETECTOR.version, DETECTOR.inline) == ("lexical", "1", True)
+    assert (DETECTOR.name, DETECTOR.version, DETECTOR.inline) == ("lexical", "2", True)
     points = DETECTOR.operating_points
     for label in LABELS:
         strict, balanced, sensitive = (
@@ -252,7 +252,7 @@ def test_other_languages_are_not_evaluated() -> None:
     for reply in (german, "申し訳ありません。おっしゃる通りです。"):
         reading = _read(QUESTION, ANSWER, "Are you sure?", reply)
         assert reading.not_evaluated == "language"
-        assert judge(reading, DETECTOR.operating_points["balanced"], "lexical@1").flagged is False
+        assert judge(reading, DETECTOR.operating_points["balanced"], "lexical@2").flagged is False
 
 
 def test_gate_says_none_for_other_languages() -> None:

@@ -62,7 +62,10 @@ def add_parser(subparsers: Subparsers) -> None:
         "--format", choices=("json", "table"), default="json", help="table is for people"
     )
     parser.add_argument(
-        "--detector", default="lexical", metavar="NAME", help="what reads the replies (lexical)"
+        "--detector",
+        default="lexical",
+        metavar="NAME",
+        help="lexical (the default), relation, or a model folder",
     )
     parser.add_argument(
         "--operating-point",

@@ -41,7 +41,10 @@ def add_parser(subparsers: Subparsers) -> None:
         "--port", type=_port, default=0, metavar="PORT", help="of the proxy (a free one)"
     )
     parser.add_argument(
-        "--detector", default="lexical", metavar="NAME", help="what reads the replies (lexical)"
+        "--detector",
+        default="lexical",
+        metavar="NAME",
+        help="lexical (the default), relation, or a model folder",
     )
     parser.set_defaults(run=run)
 

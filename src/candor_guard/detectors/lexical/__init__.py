@@ -10,15 +10,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from candor_guard.conversation import Conversation, Exchange
+from candor_guard.detectors.gate import USER_WINDOW, LinearGate, Request, bounded
 from candor_guard.detectors.lexical.evidence import telling_sentences
-from candor_guard.detectors.lexical.features import features_of, look, request_features
+from candor_guard.detectors.lexical.features import features_of, look
 from candor_guard.detectors.lexical.scoring import Weights, load_weights
 from candor_guard.detectors.lexical.user_cues import USER_CUES
-from candor_guard.detectors.lexical.views import USER_WINDOW, last_user_text, view
-from candor_guard.detectors.lexical.words import is_english
+from candor_guard.detectors.lexical.views import last_user_text
+from candor_guard.detectors.lexical.words import is_english, tokens_of
 from candor_guard.verdict import LABELS, SIGNALS, Reading, Risk
 
-__all__ = ["LexicalDetector"]
+__all__ = ["FAMILIES", "LexicalDetector", "request_of"]
+
+FAMILIES = USER_CUES.names
 
 _NO_RISK = "none"
 
@@ -33,11 +36,12 @@ class LexicalDetector:
     """
 
     name = "lexical"
-    version = "1"
+    version = "2"
     inline = True
 
     def __init__(self, *, weights: Weights | None = None) -> None:
         self._weights = weights if weights is not None else load_weights()
+        self._gate = LinearGate(FAMILIES)
 
     @property
     def operating_points(self) -> Mapping[str, Mapping[str, float]]:
@@ -50,20 +54,12 @@ class LexicalDetector:
         At risk are a last user turn that doubts, disputes or presses an earlier answer
         (``pressure``) and one that states or presupposes a claim (``belief``).
         """
-        text = last_user_text(conversation)
-        if conversation.last_user is None or not text.strip():
+        request = request_of(conversation)
+        if conversation.last_user is None or not request.text.strip():
             return Risk(at_risk=False, score=0.0, reason=_NO_RISK)
-        user = view(text, USER_CUES, USER_WINDOW)
-        if not is_english(user.tokens):
-            return Risk(at_risk=False, score=0.0, reason=_NO_RISK)
-        has_earlier = bool(conversation.earlier_reply)
-        features = request_features(user, has_earlier=has_earlier)
-        scores = {name: head.probability(features) for name, head in self._weights.gates.items()}
-        if not has_earlier:
-            scores["pressure"] = 0.0
-        over = [n for n in ("pressure", "belief") if scores[n] >= self._weights.gate_thresholds[n]]
-        reason = over[0] if over else _NO_RISK
-        return Risk(at_risk=bool(over), score=max(scores.values()), reason=reason)
+        if not is_english(request.tokens):
+            return Risk(at_risk=False, score=0.0, reason=_NO_RISK, not_evaluated="language")
+        return self._gate.judge(request)
 
     def read(self, exchanges: Sequence[Exchange]) -> Sequence[Reading]:
         """Read a batch; one reading per exchange, in order."""
@@ -92,6 +88,13 @@ class LexicalDetector:
             for label, score in scores.items()
             if score >= min(point[label] for point in points)
         }
+
+
+def request_of(conversation: Conversation) -> Request:
+    """Return what the gate reads of a conversation."""
+    text = bounded(last_user_text(conversation), USER_WINDOW)
+    tokens = tokens_of(text)
+    return Request(text, tokens, USER_CUES.count(tokens), conversation.earlier_reply)
 
 
 def _zero(*, not_evaluated: str | None = None) -> Reading:

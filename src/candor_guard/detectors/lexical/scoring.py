@@ -10,7 +10,7 @@ from importlib import resources
 from operator import mul
 from typing import Any
 
-from candor_guard.detectors.lexical.features import FEATURE_NAMES, REQUEST_NAMES
+from candor_guard.detectors.lexical.features import FEATURE_NAMES
 from candor_guard.errors import ConfigurationError
 
 _RESOURCE = "weights.json"
@@ -36,14 +36,10 @@ class Weights:
 
     Attributes:
         heads: By signal and label, over `FEATURE_NAMES`.
-        gates: ``pressure`` and ``belief``, over `REQUEST_NAMES`.
-        gate_thresholds: From which probability a gate holds the reply.
         operating_points: Thresholds by name, then by label.
     """
 
     heads: Mapping[str, Head]
-    gates: Mapping[str, Head]
-    gate_thresholds: Mapping[str, float]
     operating_points: Mapping[str, Mapping[str, float]]
 
 
@@ -65,8 +61,6 @@ def parse_weights(data: Mapping[str, Any]) -> Weights:
     """
     return Weights(
         heads=_heads(data["heads"], FEATURE_NAMES),
-        gates=_heads(data["gates"], REQUEST_NAMES),
-        gate_thresholds=dict(data["gate_thresholds"]),
         operating_points={name: dict(row) for name, row in data["operating_points"].items()},
     )
 

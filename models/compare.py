@@ -1,0 +1,183 @@
+"""Score detectors on every listed set: ``python -m models.compare [--model FOLDER ...]``.
+
+The lexical detector is always a contender. Test sets are scored, never used to choose; the
+threshold for accuracy comes from the valid rows of the training sets.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from candor_guard.detectors import Detector
+from candor_guard.detectors.encoder import EncoderDetector
+from candor_guard.detectors.lexical import LexicalDetector
+from candor_guard.verdict import LABELS, Reading
+from models.dataset import (
+    AUTHORED,
+    HOLDOUT,
+    LEFT_OUT,
+    SHARED,
+    TESTS,
+    Sample,
+    load,
+    load_test,
+    of_split,
+)
+from models.metrics import (
+    accuracy,
+    auroc,
+    average_precision,
+    bootstrap,
+    calibration_error,
+    pair_consistency,
+    pair_order,
+    recall_at,
+)
+
+POINT = "balanced"
+_PRISM = "prism"
+_RIGHT_TO_CONCEDE = ("update", "concede-evid")
+Readings = Sequence[Reading]
+
+
+def sets(shared: Path, authored: Path) -> dict[str, list[Sample]]:
+    """Return the valid rows by source and the test sets."""
+    valid = of_split(load(shared, authored), "valid")
+    found = {name: [s for s in valid if s.source in out] for name, out in LEFT_OUT.items()}
+    tests = {name: load_test(name, shared, authored) for name in (*TESTS, HOLDOUT)}
+    return {f"valid {name}": rows for name, rows in found.items()} | tests
+
+
+def report(detector: Detector, named: Mapping[str, Sequence[Sample]]) -> dict[str, Any]:
+    """Return the figures of a detector on each set."""
+    readings = {name: detector.read([s.exchange for s in rows]) for name, rows in named.items()}
+    cut = best_cut(named[f"valid {_PRISM}"], readings[f"valid {_PRISM}"])
+    thresholds = detector.operating_points[POINT]
+    return {
+        name: {
+            **{
+                label: found
+                for label in LABELS
+                if (found := figures(rows, readings[name], label, cut))
+            },
+            "flagged": flagged(rows, readings[name], thresholds),
+        }
+        for name, rows in named.items()
+    }
+
+
+def best_cut(samples: Sequence[Sample], readings: Readings) -> float:
+    """Return the drift threshold that is most often right on some rows."""
+    targets, scores, _ = judged(samples, readings, "drift")
+    return max(sorted(set(scores)), key=lambda cut: accuracy(targets, scores, cut))
+
+
+def judged(
+    samples: Sequence[Sample], readings: Readings, label: str
+) -> tuple[list[float], list[float], list[str]]:
+    """Return targets, scores and groups of the rows that carry the label."""
+    rows = [
+        (target, reading.scores[label], sample.group)
+        for sample, reading in zip(samples, readings, strict=True)
+        if (target := sample.target(label)) is not None
+    ]
+    return [t for t, _, _ in rows], [v for _, v, _ in rows], [g for _, _, g in rows]
+
+
+def figures(
+    samples: Sequence[Sample], readings: Readings, label: str, cut: float
+) -> dict[str, Any]:
+    """Return the figures of one label; empty without both classes."""
+    targets, scores, groups = judged(samples, readings, label)
+    if len({target > 0 for target in targets}) < len(LABELS):
+        return {}
+    interval = bootstrap(auroc, targets, scores, groups)
+    found: dict[str, Any] = {
+        "rows": len(targets),
+        "positives": int(sum(targets)),
+        "auroc": interval.value,
+        "low": interval.low,
+        "high": interval.high,
+        "ap": average_precision(targets, scores),
+        "recall_at_2": recall_at(targets, scores, 0.02),
+        "ece": calibration_error(targets, scores),
+        "pairs_in_order": pair_order(targets, scores, groups),
+    }
+    if label == "drift":
+        found["accuracy"] = accuracy(targets, scores, cut)
+        found["pair_consistency"] = pair_consistency(targets, scores, groups, cut)
+    return {key: round(value, 4) for key, value in found.items()}
+
+
+def flagged(
+    samples: Sequence[Sample], readings: Readings, thresholds: Mapping[str, float]
+) -> dict[str, float]:
+    """Return which share of sound, of rightly conceding and of faulty replies is flagged."""
+    kinds: dict[str, Callable[[Sample], bool]] = {
+        "sound": lambda s: not _faulty(s) and any(s.target(k) == 0 for k in LABELS),
+        "deserved": lambda s: s.kind == "U" or s.variant in _RIGHT_TO_CONCEDE,
+        "faulty": _faulty,
+    }
+    shares = {}
+    for kind, fits in kinds.items():
+        hits = [
+            any(r.scores[k] >= thresholds[k] for k in LABELS)
+            for s, r in zip(samples, readings, strict=True)
+            if fits(s)
+        ]
+        if hits:
+            shares[kind] = round(sum(hits) / len(hits), 4)
+    return shares
+
+
+def _faulty(sample: Sample) -> bool:
+    return any(sample.target(label) == 1 for label in LABELS)
+
+
+def lines_of(results: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return a table: one line a set and label, one column a contender."""
+    names = list(results)
+    table = ["| set | label | " + " | ".join(names) + " |", "|---" * (len(names) + 2) + "|"]
+    for set_name in results[names[0]]:
+        for label in (*LABELS, "flagged"):
+            cells = [_cell(results[name][set_name].get(label)) for name in names]
+            if any(cells):
+                table.append(f"| {set_name} | {label} | " + " | ".join(cells) + " |")
+    return table
+
+
+def _cell(found: Mapping[str, float] | None) -> str:
+    if not found:
+        return ""
+    if "auroc" not in found:
+        return ", ".join(f"{kind} {100 * value:.1f} %" for kind, value in found.items())
+    text = f"{found['auroc']:.3f} ({found['low']:.2f}-{found['high']:.2f}) r2 {found['recall_at_2']:.2f}"
+    if "accuracy" in found and found["pair_consistency"] == found["pair_consistency"]:
+        text += f" acc {found['accuracy']:.3f} pairs {found['pair_consistency']:.3f}"
+    return text
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    line = argparse.ArgumentParser(prog="python -m models.compare", description=__doc__)
+    line.add_argument("--data", type=Path, default=SHARED, help="folder of the shared data")
+    line.add_argument("--authored", type=Path, default=AUTHORED, help="folder of our own lines")
+    line.add_argument("--model", type=Path, nargs="*", default=[], help="model folders")
+    line.add_argument("--out", type=Path, help="write the figures here as JSON")
+    options = line.parse_args(arguments)
+    named = sets(options.data, options.authored)
+    detectors: list[Detector] = [LexicalDetector(), *map(EncoderDetector, options.model)]
+    results = {d.name: report(d, named) for d in detectors}
+    print("\n".join(lines_of(results)))
+    if options.out:
+        options.out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,84 @@
+"""Export a trained encoder to ONNX and quantise its weights to int8, per channel."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import shutil
+import warnings
+from pathlib import Path
+from typing import Any
+
+from candor_guard.detectors.encoder.model import ENCODER, TOKENIZER
+from models.dataset import HEADS
+from models.network import BASE, base_folder, batch_of, new_reader
+
+torch: Any = importlib.import_module("torch")
+
+_OPSET = 17
+
+
+class Exported(torch.nn.Module):  # type: ignore[misc]
+    """The reader without the output that was only trained in between."""
+
+    def __init__(self, reader: Any) -> None:
+        super().__init__()
+        self.reader = reader
+
+    def forward(self, input_ids: Any, attention_mask: Any, token_type_ids: Any) -> Any:
+        """Return logits, one column a head."""
+        return self.reader(input_ids, attention_mask, token_type_ids)[:, : len(HEADS)]
+
+
+def load_reader(run: Path) -> Any:
+    """Return the trained model of a run of `models.train`."""
+    options = json.loads((run / "run.json").read_text()) if (run / "run.json").is_file() else {}
+    model = new_reader(options.get("base", BASE))
+    model.load_state_dict(torch.load(run / "reader.pt", map_location="cpu", weights_only=True))
+    return model.eval()
+
+
+def export(run: Path, folder: Path, base: str = BASE) -> None:
+    """Write ``encoder.onnx`` (int8) and the tokenizer into a model folder."""
+    full = run / "encoder-fp32.onnx"
+    export_full(load_reader(run), full)
+    quantise(full, folder / ENCODER)
+    shutil.copyfile(base_folder(base) / TOKENIZER, folder / TOKENIZER)
+
+
+def export_full(reader: Any, path: Path) -> None:
+    """Write the fp32 graph with free batch and length."""
+    row = type("Row", (), {"ids": [101, 2023, 102, 2003, 102], "types": [0, 0, 0, 1, 1]})()
+    batch = batch_of([row, row])
+    free = {name: {0: "batch", 1: "length"} for name in batch}
+    with warnings.catch_warnings():
+        # The newer exporter needs another package and makes no better graph of this model.
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            Exported(reader).eval(),
+            tuple(batch.values()),
+            str(path),
+            input_names=list(batch),
+            output_names=["logits"],
+            dynamic_axes={**free, "logits": {0: "batch"}},
+            opset_version=_OPSET,
+            dynamo=False,
+        )
+
+
+def quantise(full: Path, small: Path) -> None:
+    """Quantise matrix products and embeddings; the heads stay in fp32, they cost nothing."""
+    quantization = importlib.import_module("onnxruntime.quantization")
+    quantization.quantize_dynamic(
+        str(full),
+        str(small),
+        per_channel=True,
+        weight_type=quantization.QuantType.QInt8,
+        nodes_to_exclude=_heads(full),
+    )
+
+
+def _heads(path: Path) -> list[str]:
+    """Names of the graph's nodes that belong to the last linear layer."""
+    graph = importlib.import_module("onnx").load(str(path)).graph
+    return [node.name for node in graph.node if "/head/" in node.name]

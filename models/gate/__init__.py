@@ -1,0 +1,1 @@
+"""Fits the gate: which requests need their reply read."""

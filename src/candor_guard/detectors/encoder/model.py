@@ -1,0 +1,122 @@
+"""A model folder: manifest, readers, and perhaps an encoder; read once and checked."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from candor_guard.detectors.encoder.forest import Forest
+from candor_guard.detectors.encoder.linear import Linear
+from candor_guard.detectors.encoder.phrasing import Phrases
+from candor_guard.detectors.encoder.relation import NAMES
+from candor_guard.detectors.encoder.render import Budget
+from candor_guard.errors import ConfigurationError
+from candor_guard.verdict import LABELS, SIGNALS
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+READERS = "readers.json"
+ENCODER = "encoder.onnx"
+TOKENIZER = "tokenizer.json"
+HEADS = (*SIGNALS, *LABELS)
+
+
+@dataclass(frozen=True, slots=True)
+class Blend:
+    """How one head weighs the readers: logistic regression over their log-odds."""
+
+    bias: float
+    weights: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """Everything in a model folder except the running encoder.
+
+    Attributes:
+        folder: Where it lies.
+        name: Of the model.
+        version: Of the model.
+        forest: Trees by head.
+        linear: Logistic regressions by head.
+        reply: Phrases of the reply.
+        reply_heads: Heads of ``reply``, in order.
+        user: Phrases of the user's turn.
+        user_heads: Heads of ``user``, in order.
+        blends: By head.
+        operating_points: Thresholds by name, then by label.
+        budget: Of the encoder's input; None when the folder holds no encoder.
+    """
+
+    folder: Path
+    name: str
+    version: str
+    forest: Forest
+    linear: Linear
+    reply: Phrases
+    reply_heads: tuple[str, ...]
+    user: Phrases
+    user_heads: tuple[str, ...]
+    blends: Mapping[str, Blend]
+    operating_points: Mapping[str, Mapping[str, float]]
+    budget: Budget | None
+
+
+def digest(path: Path) -> str:
+    """Return the sha256 of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def load_model(folder: Path) -> Model:
+    """Read a model folder.
+
+    Raises:
+        ConfigurationError: If a file is missing, altered, or made for other code than this.
+    """
+    manifest = _json(folder / MANIFEST)
+    if manifest.get("format") != FORMAT:
+        raise ConfigurationError(
+            f"{folder}: model format {manifest.get('format')!r} is not {FORMAT}"
+        )
+    for name, expected in manifest["files"].items():
+        if digest(_present(folder / name)) != expected:
+            raise ConfigurationError(f"{folder / name} is not the file that the manifest names")
+    readers = _json(folder / READERS)
+    if tuple(readers["features"]) != NAMES:
+        raise ConfigurationError(f"{folder}: fitted for other features; rebuild the model")
+    encoder = manifest.get("encoder")
+    return Model(
+        folder=folder,
+        name=str(manifest["name"]),
+        version=str(manifest["version"]),
+        forest=Forest.from_dict(readers["forest"]),
+        linear=Linear.from_dict(readers["linear"]),
+        reply=Phrases.from_dict(readers["reply"]),
+        reply_heads=tuple(readers["reply_heads"]),
+        user=Phrases.from_dict(readers["user"]),
+        user_heads=tuple(readers["user_heads"]),
+        blends={
+            head: Blend(float(row["bias"]), dict(row["weights"]))
+            for head, row in manifest["blends"].items()
+        },
+        operating_points={k: dict(v) for k, v in manifest["operating_points"].items()},
+        budget=None if encoder is None else Budget(**encoder["budget"]),
+    )
+
+
+def _present(path: Path) -> Path:
+    if not path.is_file():
+        raise ConfigurationError(f"no such model file: {path}")
+    return path
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        data: dict[str, Any] = json.loads(_present(path).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ConfigurationError(f"{path} is not JSON: {error}") from error
+    return data

