@@ -38,8 +38,8 @@ class Entry(NamedTuple):
 class Output(Protocol):
     """Where verdicts go."""
 
-    def add(self, entry: Entry, source: dict[str, Any], verdict: Verdict) -> None:
-        """Take a verdict."""
+    def add(self, line: int, source: dict[str, Any], verdict: Verdict) -> None:
+        """Take the verdict on the exchange in that line of the input."""
         ...
 
     def close(self) -> None:
@@ -149,7 +149,7 @@ def _judged(guard: Guard, entry: Entry, output: Output) -> bool:
         # Here a "line" is one of the input; the parser's own count starts at it.
         complain(f"line {entry.line}: {str(error).replace(' at line 1 column', ' at column')}")
         return False
-    output.add(entry, source, verdict)
+    output.add(entry.line, source, verdict)
     return True
 
 
@@ -187,8 +187,8 @@ def _output(form: str) -> Output:
 class _JsonLines:
     """One verdict a line, each written at once: the reader may be waiting for it."""
 
-    def add(self, entry: Entry, source: dict[str, Any], verdict: Verdict) -> None:
-        del entry
+    def add(self, line: int, source: dict[str, Any], verdict: Verdict) -> None:
+        del line
         sys.stdout.write(json.dumps(answer_to(source, verdict)) + "\n")
         sys.stdout.flush()
 

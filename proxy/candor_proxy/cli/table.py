@@ -12,7 +12,6 @@ from candor_guard.verdict import LABELS
 
 if TYPE_CHECKING:
     from candor_guard.verdict import Verdict
-    from candor_proxy.cli.check import Entry
 
 
 class VerdictTable:
@@ -21,14 +20,14 @@ class VerdictTable:
     def __init__(self) -> None:
         self._table = Table("line", "id", "verdict", *LABELS, "evidence")
 
-    def add(self, entry: Entry, source: dict[str, Any], verdict: Verdict) -> None:
+    def add(self, line: int, source: dict[str, Any], verdict: Verdict) -> None:
         """Take a verdict."""
         labels = [label for label in LABELS if label in verdict.labels]
         scores = [f"{verdict.scores[k]:.2f}" if k in verdict.scores else "-" for k in LABELS]
         shown = ", ".join(labels) or verdict.not_evaluated or "ok"
         evidence = " / ".join(span.text for span in verdict.evidence)
         self._table.add_row(
-            str(entry.line),
+            str(line),
             _plain(str(source.get("id", ""))),
             Text(shown, style="bold red" if verdict.flagged else "green"),
             *scores,
