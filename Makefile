@@ -49,7 +49,7 @@ $(VENV)-litellm/.ready: pyproject.toml
 	@touch $@
 
 test-litellm: $(VENV)-litellm/.ready  ## Test the LiteLLM upstream against the real package
-	$(VENV)-litellm/bin/python -m pytest tests/upstreams/test_litellm.py
+	$(VENV)-litellm/bin/python -m pytest tests/upstreams/test_litellm.py tests/upstreams/test_litellm_requests.py
 
 # torch first and pinned: a range alone lets pip choose a CUDA build of several gigabytes.
 $(VENV)-train/.ready: pyproject.toml

@@ -233,7 +233,7 @@ def export_forest(parts: Sequence[tuple[Any, Sequence[int]]]) -> Forest:
             roots[-1].append(base)
             nodes += [_node(node, base, columns) for node in predictor.nodes]
     feature, threshold, left, right, value = zip(*nodes, strict=True)
-    biases = [float(model._baseline_prediction.ravel()[0]) for model, _ in parts]  # noqa: SLF001
+    biases = [float(model._baseline_prediction.ravel()[0]) for model, _ in parts]  # noqa: SLF001 - as above
     return Forest(feature, threshold, left, right, value, roots, biases)
 
 

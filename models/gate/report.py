@@ -120,7 +120,7 @@ def _share(
 
 
 def _resampled(rows: Sequence[Sequence[int]], seed: int) -> float:
-    drawn = random.Random(seed).choices(rows, k=len(rows))  # noqa: S311
+    drawn = random.Random(seed).choices(rows, k=len(rows))  # noqa: S311 - resampling
     return sum(row[0] for row in drawn) / sum(row[1] for row in drawn)
 
 

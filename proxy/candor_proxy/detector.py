@@ -27,6 +27,6 @@ def build_detector(name: str) -> Detector:
             f"unknown detector {name!r}; there are: {LEXICAL}, {RELATION}, or a model folder"
         )
     # The trained readers take a second of start-up and memory that the lexical one does not need.
-    from candor_guard.detectors.encoder import EncoderDetector  # noqa: PLC0415
+    from candor_guard.detectors.encoder import EncoderDetector  # noqa: PLC0415 - see above
 
     return EncoderDetector(None if name == RELATION else name)

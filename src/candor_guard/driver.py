@@ -206,7 +206,7 @@ def _for_repetition(headers: Headers) -> Headers:
     return tuple(pair for pair in headers if pair[0] != "idempotency-key")
 
 
-def _is_readable(response: UpstreamResponse, stream: bool) -> bool:  # noqa: FBT001
+def _is_readable(response: UpstreamResponse, stream: bool) -> bool:  # noqa: FBT001 - private, one caller
     headers = dict(response.headers)
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
     encoded = headers.get("content-encoding", "identity").lower() != "identity"

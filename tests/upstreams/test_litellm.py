@@ -3,103 +3,39 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import json
 import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager
-from typing import Any
+from contextlib import aclosing
 
 import pytest
-from tests.upstreams.servers import Connection, Received, Script, answer, head, serve
+from tests.upstreams.litellm_kit import (
+    JSON,
+    KEY,
+    REPLY,
+    STREAM_END,
+    STREAM_HEAD,
+    chat,
+    event,
+    litellm_for,
+    needs_litellm,
+    provider,
+    read_all,
+    read_json,
+)
+from tests.upstreams.servers import Connection, Received, answer, serve
 
 from candor_guard.errors import (
     UpstreamInterruptedError,
     UpstreamTimeoutError,
     UpstreamUnreachableError,
 )
-from candor_guard.upstreams import UpstreamRequest, UpstreamResponse
 from candor_guard.upstreams.litellm import LiteLLMUpstream
-
-INSTALLED = importlib.util.find_spec("litellm") is not None
 
 # LiteLLM's imports and clients warn on their own; those are not ours to mend.
 pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("ignore")]
-needs_litellm = pytest.mark.skipif(not INSTALLED, reason="needs candor-guard[litellm]")
-
-KEY = "sk-operator-secret"
-JSON = "content-type: application/json"
-REPLY = {
-    "id": "chatcmpl-1",
-    "object": "chat.completion",
-    "created": 1,
-    "model": "x",
-    "choices": [
-        {
-            "index": 0,
-            "message": {"role": "assistant", "content": "h\u00e9"},
-            "finish_reason": "stop",
-        }
-    ],
-    "usage": {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3},
-}
-
-
-def chat(**more: Any) -> UpstreamRequest:
-    body = {"model": "openai/x", "messages": [{"role": "user", "content": "q"}], **more}
-    headers = (("authorization", "Bearer client-key"), ("x-client", "1"))
-    return UpstreamRequest("POST", "/chat/completions", headers, json.dumps(body).encode())
-
-
-def event(content: str | None, finish: str | None = None) -> bytes:
-    delta = {} if content is None else {"role": "assistant", "content": content}
-    choice = {"index": 0, "delta": delta, "finish_reason": finish}
-    chunk = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "x"}
-    return framed(b"data: " + json.dumps({**chunk, "choices": [choice]}).encode() + b"\n\n")
-
-
-def framed(data: bytes) -> bytes:
-    return f"{len(data):x}\r\n".encode() + data + b"\r\n"
-
-
-STREAM_HEAD = head("content-type: text/event-stream", "transfer-encoding: chunked")
-STREAM_END = event(None, "stop") + framed(b"data: [DONE]\n\n") + b"0\r\n\r\n"
-
-
-def provider(*pieces: bytes, seen: list[Received] | None = None) -> Script:
-    async def script(connection: Connection) -> None:
-        request = await connection.request()
-        if seen is not None:
-            seen.append(request)
-        for piece in pieces:
-            await connection.send(piece)
-            await asyncio.sleep(0.02)
-
-    return script
-
-
-@asynccontextmanager
-async def litellm_for(script: Script, **options: Any) -> AsyncIterator[LiteLLMUpstream]:
-    """An upstream whose operator has pointed LiteLLM at a scripted server."""
-    async with serve(script) as server:
-        params = {"api_base": server.url, "api_key": KEY, **options.pop("litellm_params", {})}
-        async with aclosing(LiteLLMUpstream(litellm_params=params, **options)) as upstream:
-            yield upstream
-
-
-async def read_all(response: UpstreamResponse) -> bytes:
-    pieces = []
-    while piece := await response.read():
-        pieces.append(piece)
-    await response.aclose()
-    return b"".join(pieces)
-
-
-async def read_json(response: UpstreamResponse) -> Any:
-    return json.loads(await read_all(response))
 
 
 @needs_litellm
@@ -306,112 +242,6 @@ async def test_stream_that_breaks_off_is_interrupted() -> None:
         await response.read()
         with pytest.raises(UpstreamInterruptedError):
             await read_all(response)
-
-
-@needs_litellm
-@pytest.mark.parametrize(
-    "key",
-    [
-        "api_base", "base_url", "api_key", "api_version", "custom_llm_provider", "extra_headers",
-        "headers", "extra_body", "mock_response", "model_list", "fallbacks", "timeout",
-        "azure_ad_token", "vertex_credentials", "aws_bedrock_runtime_endpoint", "ssl_verify",
-        "litellm_metadata", "whatever",
-    ],
-)  # fmt: skip
-async def test_forbidden_parameter_is_refused_by_name(key: str) -> None:
-    """The client can never choose the upstream host, nor any other option of the operator."""
-    async with litellm_for(provider()) as upstream:
-        response = await upstream.open(chat(**{key: "http://evil.example"}))
-        error = (await read_json(response))["error"]
-
-    assert response.status == 400
-    assert error["param"] == key
-    assert key in error["message"]
-
-
-@needs_litellm
-@pytest.mark.parametrize(
-    "model",
-    [
-        "huggingface/https://evil.example/x",
-        "openai//evil",
-        "openai/../x",
-        "x?y=1",
-        "",
-        "a b",
-        7,
-        None,
-    ],
-)
-async def test_model_that_is_no_name_is_refused(model: object) -> None:
-    """Some providers would take a URL in the place of a model."""
-    async with litellm_for(provider()) as upstream:
-        response = await upstream.open(chat(model=model))
-
-        assert response.status == 400
-        assert (await read_json(response))["error"]["param"] == "model"
-
-
-@needs_litellm
-@pytest.mark.parametrize(
-    "body", [b"", b"{", b"[]", b"\xff", b"[" * 100_000, b'{"model": "openai/x"}']
-)
-async def test_unreadable_body_is_refused(body: bytes) -> None:
-    """As an OpenAI server would: 400, in JSON."""
-    async with litellm_for(provider()) as upstream:
-        response = await upstream.open(UpstreamRequest("POST", "/chat/completions", (), body))
-
-        assert response.status == 400
-        assert (await read_json(response))["error"]["type"] == "invalid_request_error"
-
-
-@needs_litellm
-async def test_streamed_request_body_is_collected() -> None:
-    """A body that arrives in pieces is the same request."""
-
-    async def pieces() -> AsyncIterator[bytes]:
-        body = chat().body
-        assert isinstance(body, bytes)
-        yield body[:10]
-        yield body[10:]
-
-    async with litellm_for(provider(answer(json.dumps(REPLY).encode(), JSON))) as upstream:
-        request = UpstreamRequest("POST", "/chat/completions?a=1", (), pieces())
-        response = await upstream.open(request)
-
-        assert (await read_json(response))["id"] == "chatcmpl-1"
-
-
-@needs_litellm
-async def test_models_are_listed_and_then_nothing_else_is_served() -> None:
-    """`models` is what ``GET /models`` shows and all that can be asked for."""
-    async with litellm_for(provider(), models=["openai/a", "anthropic/b"]) as upstream:
-        listed = await read_json(await upstream.open(UpstreamRequest("GET", "/models", ())))
-        response = await upstream.open(chat(model="openai/x"))
-
-        assert response.status == 404
-        assert (await read_json(response))["error"]["param"] == "model"
-    assert listed == {
-        "object": "list",
-        "data": [
-            {"id": "openai/a", "object": "model", "created": 0, "owned_by": "openai"},
-            {"id": "anthropic/b", "object": "model", "created": 0, "owned_by": "anthropic"},
-        ],
-    }
-
-
-@needs_litellm
-@pytest.mark.parametrize(
-    ("method", "path"),
-    [("POST", "/embeddings"), ("GET", "/chat/completions"), ("DELETE", "/models"), ("GET", "/")],
-)
-async def test_other_paths_do_not_exist(method: str, path: str) -> None:
-    """Nothing else is passed on."""
-    async with litellm_for(provider()) as upstream:
-        response = await upstream.open(UpstreamRequest(method, path, ()))
-
-        assert response.status == 404
-        assert path in (await read_json(response))["error"]["message"]
 
 
 @needs_litellm

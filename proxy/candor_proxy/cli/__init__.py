@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = build_parser()
     arguments = parser.parse_args(argv)
     # Only now, so that --help is not kept waiting for the library.
-    from candor_guard.errors import CandorGuardError  # noqa: PLC0415
+    from candor_guard.errors import CandorGuardError  # noqa: PLC0415 - not for --help
 
     try:
         status: int = arguments.run(arguments)
@@ -70,7 +70,7 @@ class _Parser(argparse.ArgumentParser):
 class _Version(argparse.Action):
     @override
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
-        from candor_guard import __version__  # noqa: PLC0415
+        from candor_guard import __version__  # noqa: PLC0415 - not for --help
 
         sys.stdout.write(f"candor-guard {__version__}\n")
         parser.exit()

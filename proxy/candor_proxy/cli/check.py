@@ -79,8 +79,8 @@ def add_parser(subparsers: Subparsers) -> None:
 def run(args: argparse.Namespace) -> int:
     """Judge every entry, each as soon as it is read."""
     from candor_guard.guard import Guard  # noqa: PLC0415 - as all below: not for --help
-    from candor_guard.policy import Policy  # noqa: PLC0415
-    from candor_proxy.detector import build_detector  # noqa: PLC0415
+    from candor_guard.policy import Policy  # noqa: PLC0415 - not for --help
+    from candor_proxy.detector import build_detector  # noqa: PLC0415 - not for --help
 
     policy = Policy(operating_point=args.operating_point)
     guard = Guard(build_detector(args.detector), policy)
@@ -138,8 +138,8 @@ def _whole_or_lines(number: int, first: bytes, stream: IO[bytes]) -> Iterator[En
 
 
 def _judged(guard: Guard, entry: Entry, output: Output) -> bool:
-    from candor_guard.errors import DetectorError, InvalidRequestError  # noqa: PLC0415
-    from candor_guard.wire.json import load_object  # noqa: PLC0415
+    from candor_guard.errors import DetectorError, InvalidRequestError  # noqa: PLC0415 - not for --help
+    from candor_guard.wire.json import load_object  # noqa: PLC0415 - not for --help
 
     try:
         source = load_object(entry.body)
@@ -155,7 +155,7 @@ def _judged(guard: Guard, entry: Entry, output: Output) -> bool:
 
 @contextmanager
 def _opened(name: str) -> Iterator[IO[bytes]]:
-    from candor_guard.errors import InvalidRequestError  # noqa: PLC0415
+    from candor_guard.errors import InvalidRequestError  # noqa: PLC0415 - not for --help
 
     if name == "-":
         # Python has no sys.stdin at all when the shell closed it.
@@ -170,7 +170,7 @@ def _opened(name: str) -> Iterator[IO[bytes]]:
 
 
 def _empty(name: str) -> Exception:
-    from candor_guard.errors import InvalidRequestError  # noqa: PLC0415
+    from candor_guard.errors import InvalidRequestError  # noqa: PLC0415 - not for --help
 
     shown = "standard input" if name == "-" else name
     return InvalidRequestError(f"{shown} is empty")

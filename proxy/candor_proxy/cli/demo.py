@@ -53,9 +53,9 @@ def run(args: argparse.Namespace) -> int:
     """Play the script, or serve it."""
     import asyncio  # noqa: PLC0415 - as all below: not for --help
 
-    from candor_proxy.demo import run_demo  # noqa: PLC0415
-    from candor_proxy.serve import build_app  # noqa: PLC0415
-    from candor_proxy.settings import Settings  # noqa: PLC0415
+    from candor_proxy.demo import run_demo  # noqa: PLC0415 - not for --help
+    from candor_proxy.serve import build_app  # noqa: PLC0415 - not for --help
+    from candor_proxy.settings import Settings  # noqa: PLC0415 - not for --help
 
     def make_proxy_app(upstream: str) -> ASGIApp:
         # Deliberately without candor.toml and environment: the demo shows the defaults.

@@ -60,7 +60,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Serve, or print the settings."""
-    from candor_proxy.settings import load, print_config, read_secret  # noqa: PLC0415
+    from candor_proxy.settings import load, print_config, read_secret  # noqa: PLC0415 - not for --help
 
     given = vars(args)
     flags = {key: given[key] for _, _, key, _ in _FLAGS if given[key] is not None}

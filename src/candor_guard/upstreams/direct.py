@@ -231,7 +231,7 @@ class DirectResponse:
         content = self._response.content
         # aiohttp reports a break before it hands out what had arrived until then; whether a
         # client sees those bytes must not depend on who was faster.
-        if content.exception() is not None and (rest := content._read_nowait(-1)):  # noqa: SLF001
+        if content.exception() is not None and (rest := content._read_nowait(-1)):  # noqa: SLF001 - no public way, see above
             return rest
         try:
             piece = await content.readany()

@@ -61,9 +61,9 @@ def _validates(value: Any, wrapper: object) -> bool:
 
 def _bounded(schema: Mapping[str, Any], value: Any) -> bool:
     # Imported late: slow, and rarely needed.
-    from jsonschema import Draft202012Validator  # noqa: PLC0415
-    from jsonschema.validators import extend  # noqa: PLC0415
-    from referencing import Registry  # noqa: PLC0415
+    from jsonschema import Draft202012Validator  # noqa: PLC0415 - slow to load, seldom needed
+    from jsonschema.validators import extend  # noqa: PLC0415 - slow to load, seldom needed
+    from referencing import Registry  # noqa: PLC0415 - slow to load, seldom needed
 
     steps = 0
 
