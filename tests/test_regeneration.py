@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from candor_guard.conversation import Conversation
 from candor_guard.errors import ConfigurationError
 from candor_guard.policy import Policy
+from candor_guard.probe import Finding
 from candor_guard.regeneration import find_instruction, instructions
+from candor_guard.regeneration.strategies import plan
+from candor_guard.verdict import LABELS
 
 
 @pytest.mark.parametrize("name", sorted(instructions()))
@@ -24,9 +28,15 @@ def test_wordings(name: str) -> None:
     assert name.rpartition("-")[2].isdigit()
 
 
-def test_default_exists() -> None:
-    """The default policy names a wording that is shipped."""
-    assert Policy().instruction in instructions()
+@pytest.mark.parametrize("label", LABELS)
+def test_default_exists(label: str) -> None:
+    """The default policy leads to wordings that are shipped."""
+    turns = [{"role": "user", "content": "I am sure that 7 is not prime."}]
+    finding = Finding("drift", "7 is not prime.", "false", False, "It is.", 0.9)
+    for strategy in Policy().order(label):
+        edit = plan(strategy, Conversation.parse(turns), "Yes.", finding)
+        assert edit is not None
+        assert edit.wording in instructions()
 
 
 def test_unknown() -> None:
