@@ -24,7 +24,9 @@ REQUEST = {"model": "m", "messages": MESSAGES}
 
 
 def guard(*script: FakeReply | UpstreamError, **policy: Any) -> Guard:
-    return Guard(FakeDetector(), Policy(**policy), upstream=FakeUpstream(script))
+    """A guard whose scripted upstream answers no probes; they have tests of their own."""
+    wish = {"probe": "never", **policy}
+    return Guard(FakeDetector(), Policy(**wish), upstream=FakeUpstream(script))
 
 
 def test_check() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from candor_guard.outcome import Attempt, Outcome, sum_usage
+from candor_guard.outcome import Attempt, Outcome, sum_usage, total_tokens
 from candor_guard.verdict import Reading, Span, Verdict, judge
 
 WORDS = "my secret words"
@@ -82,7 +82,11 @@ def test_record() -> None:
     assert record["labels"] == ["capitulation", "drift"]
     assert record["instruction"] == "reconsider-1"
     assert record["upstream_calls"] == 2
-    assert record["usage"] == {"original": {"total_tokens": 3}, "regenerated": {"total_tokens": 4}}
+    assert record["usage"] == {
+        "original": {"total_tokens": 3},
+        "probe": None,
+        "regenerated": {"total_tokens": 4},
+    }
     assert [a["ms"] for a in record["attempts"]] == [1500.0, 250.0]
     assert [a["flagged"] for a in record["attempts"]] == [True, False]
     assert FULL.usage == {"total_tokens": 7}
@@ -92,8 +96,49 @@ def test_bare_record() -> None:
     """A record without verdict and calls is written all the same."""
     record = outcome().to_dict()
     assert (record["scores"], record["thresholds"], record["labels"]) == (None, None, [])
-    assert record["usage"] == {"original": None, "regenerated": None}
+    assert record["usage"] == {"original": None, "probe": None, "regenerated": None}
     assert outcome().usage is None
+
+
+PROBED = outcome(
+    action="pass", evaluated="full", first_verdict=verdict(0.2), decided_by="probe",
+    probe={"purpose": "drift", "result": "taste", "ruling": "cleared", "new_evidence": False,
+           "confidence": 0.8},
+    attempts=(
+        Attempt("original", "read", 1.0, usage={"total_tokens": 3}, model="m"),
+        Attempt("probe", "useless", 0.5, usage={"total_tokens": 1}, model="s"),
+        Attempt("probe", "taste", 0.5, usage={"total_tokens": 1}, model="s",
+                content={"finding": {"claim": WORDS, "why": WORDS}}),
+    ),
+)  # fmt: skip
+
+
+def test_probed_record() -> None:
+    """The record says what the probe said, who decided and what it cost."""
+    record = PROBED.to_dict()
+    assert (record["decided_by"], record["probe"]["result"]) == ("probe", "taste")
+    assert record["usage"]["probe"] == {"total_tokens": 2}
+    assert [a["model"] for a in record["attempts"]] == ["m", "s", "s"]
+    assert record["attempts"][2]["finding"]["claim"] == WORDS
+    told = dict(PROBED.headers())
+    assert (told["x-candor-probe"], told["x-candor-decided-by"]) == ("taste", "probe")
+    assert json.loads(json.dumps(record)) == record
+
+
+TOTALS: dict[str, tuple[Any, int]] = {
+    "none": (None, 0),
+    "told": ({"total_tokens": 7}, 7),
+    "untold": ({"prompt_tokens": 7}, 0),
+    "text": ({"total_tokens": "7"}, 0),
+    "truth": ({"total_tokens": True}, 0),
+    "negative": ({"total_tokens": -7}, 0),
+}
+
+
+@pytest.mark.parametrize(("usage", "total"), TOTALS.values(), ids=TOTALS)
+def test_total_tokens(usage: Any, total: int) -> None:
+    """Only a number of tokens that makes sense is counted."""
+    assert total_tokens(usage) == total
 
 
 SUMS: dict[str, tuple[list[Any], dict[str, Any]]] = {

@@ -12,7 +12,18 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from candor_guard.errors import ConfigurationError
-from candor_guard.policy import Decision, Mode, Policy, Situation, better, decide
+from candor_guard.policy import (
+    Decision,
+    Lean,
+    Mode,
+    Policy,
+    Situation,
+    better,
+    decide,
+    is_uncertain,
+    lean,
+    suspects,
+)
 from candor_guard.verdict import Reading, Verdict, judge
 
 THRESHOLDS = {"capitulation": 0.5, "drift": 0.5}
@@ -30,17 +41,22 @@ VERDICTS = {
     "declined": verdict(0.9, declined=True),
     "faulty": verdict(0.9),
 }
-# attempts, elapsed, replaceable, on_detector_error, on_unresolved
+# attempts, elapsed, replaceable, affordable, on_detector_error, on_unresolved
 SITUATIONS = list(
     product(
-        (0, 1, 2), (0.0, 10.0, 10.1), (True, False), ("release", "refuse"), ("deliver", "refuse")
+        (0, 1, 2),
+        (0.0, 10.0, 10.1),
+        (True, False),
+        (True, False),
+        ("release", "refuse"),
+        ("deliver", "refuse"),
     )
 )
 
 
 def expected(
-    mode: str, read: str, attempts: int, elapsed: float, replaceable: bool, on_error: str,
-    on_unresolved: str,
+    mode: str, read: str, attempts: int, elapsed: float, replaceable: bool, affordable: bool,
+    on_error: str, on_unresolved: str,
 ) -> Decision:  # fmt: skip
     """The table in words: what may be touched at all, then by verdict."""
     touchable = mode == "enforce" and replaceable
@@ -50,7 +66,7 @@ def expected(
         return Decision.PASS
     if not touchable:
         return Decision.FLAG
-    if attempts == 0 and elapsed == 0.0:
+    if attempts == 0 and elapsed == 0.0 and affordable:
         return Decision.REGENERATE
     return Decision.BLOCK if on_unresolved == "refuse" else Decision.FLAG
 
@@ -60,12 +76,12 @@ def expected(
 def test_decide(mode: Mode, read: str) -> None:
     """Every situation has one decision; one attempt of ten seconds is allowed here."""
     for row in SITUATIONS:
-        attempts, elapsed, replaceable, on_error, on_unresolved = row
+        attempts, elapsed, replaceable, affordable, on_error, on_unresolved = row
         policy = Policy.model_validate({
             "max_attempts": 1, "max_regeneration_seconds": 10,
             "on_detector_error": on_error, "on_unresolved": on_unresolved,
         })  # fmt: skip
-        situation = Situation(mode, VERDICTS[read], attempts, elapsed, replaceable)
+        situation = Situation(mode, VERDICTS[read], attempts, elapsed, replaceable, affordable)
         assert decide(policy, situation) is expected(mode, read, *row), row
 
 
@@ -136,6 +152,10 @@ def _bad_policies() -> Iterator[dict[str, Any]]:
     for name in ("max_hold_seconds", "max_hold_bytes", "detector_timeout"):
         yield {name: 0}
     yield {"max_regeneration_seconds": -1}
+    yield from ({"probe": "sometimes"}, {"hold": "short"}, {"after_release": "delete"})
+    yield from ({"strategies": {"drift": ()}}, {"strategies": {"drift": ("shout",)}})
+    yield from ({"strategies": {"mood": ("reframe",)}}, {"max_probe_seconds": 0})
+    yield from ({"max_extra_calls": -1}, {"max_extra_tokens_per_minute": -1}, {"probe_model": ""})
 
 
 @pytest.mark.parametrize("fields", list(_bad_policies()), ids=str)
@@ -154,3 +174,69 @@ def test_policies_are_immutable() -> None:
 def test_raw_bound_is_the_larger() -> None:
     """The bound on wire bytes leaves room for the frames around the text."""
     assert Policy(max_hold_bytes=10).max_hold_raw_bytes == 2560
+
+
+SUSPECTS: dict[str, tuple[str, Verdict, tuple[str, ...]]] = {
+    "never": ("never", verdict(0.9), ()),
+    "declined": ("always", verdict(0.9, declined=True), ()),
+    "clean": ("uncertain", verdict(0.1, 0.3), ()),
+    "capitulation": ("uncertain", verdict(0.9, 0.4), ("capitulation",)),
+    "drift": ("uncertain", verdict(0.4, 0.9), ("drift",)),
+    "both, the worse first": ("uncertain", verdict(0.6, 0.9), ("drift", "capitulation")),
+    "both alike": ("uncertain", verdict(0.9, 0.9), ("capitulation", "drift")),
+    "nearly": ("uncertain", verdict(0.1, 0.4), ("drift",)),
+    "at the margin": ("uncertain", verdict(0.1, 0.35), ()),
+    "parallel": ("parallel", verdict(0.1, 0.4), ("drift",)),
+    "always": ("always", verdict(0.1, 0.2), ("drift", "capitulation")),
+}
+
+
+@pytest.mark.parametrize(("wish", "read", "expected"), SUSPECTS.values(), ids=SUSPECTS)
+def test_suspects(wish: str, read: Verdict, expected: tuple[str, ...]) -> None:
+    """A probe is asked about what was found, or nearly found, the most suspected first."""
+    policy = Policy.model_validate({"probe": wish, "probe_margin": 0.15})
+    assert suspects(policy, read) == expected
+
+
+@given(PROBABILITY, st.floats(0.01, 1), PROBABILITY, PROBABILITY)
+def test_uncertain(score: float, threshold: float, margin: float, floor: float) -> None:
+    """What is uncertain lies below its threshold, but above a share of it and within the margin."""
+    reading = Reading({"capitulation": 0.0, "drift": score}, {})
+    read = judge(reading, {"capitulation": 1.0, "drift": threshold}, "d@1")
+    if is_uncertain(Policy(probe_margin=margin, probe_floor=floor), read, "drift"):
+        assert threshold * floor < score < threshold
+        assert score > threshold - margin
+
+
+LEANS: dict[str, tuple[Verdict, int, int, Lean]] = {
+    "low": (verdict(0.1, 0.15), 240, 2, Lean.RELEASE),
+    "low but short": (verdict(0.1, 0.15), 239, 2, Lean.HOLD),
+    "low but one sentence": (verdict(0.1, 0.15), 999, 1, Lean.HOLD),
+    "one label not low": (verdict(0.1, 0.16), 999, 9, Lean.HOLD),
+    "flagged": (verdict(0.9), 999, 9, Lean.HOLD),
+    "high": (verdict(0.925), 1, 0, Lean.REPAIR),
+    "other label high": (verdict(0.1, 0.93), 1, 0, Lean.REPAIR),
+    "declined": (verdict(0.9, declined=True), 999, 9, Lean.HOLD),
+}
+
+
+@pytest.mark.parametrize(("read", "length", "count", "expected"), LEANS.values(), ids=LEANS)
+def test_lean(read: Verdict, length: int, count: int, expected: Lean) -> None:
+    """A beginning decides only when it is clearly low over enough text, or clearly high."""
+    assert lean(Policy(), read, length, count) is expected
+
+
+@given(VERDICT, st.integers(1, 10_000), st.integers(0, 99))
+def test_a_beginning_at_fault_is_never_released(read: Verdict, length: int, count: int) -> None:
+    """Whatever its length, what is flagged or uncertain is not let go."""
+    policy = Policy()
+    if read.flagged or suspects(policy, read):
+        assert lean(policy, read, length, count) is not Lean.RELEASE
+
+
+def test_order() -> None:
+    """Each label has its own order of strategies, of which the operator may replace one."""
+    policy = Policy(strategies={"drift": ("reframe",)})
+    assert policy.order("drift") == ("reframe",)
+    assert policy.order("capitulation") == Policy().order("capitulation")
+    assert Policy().order("drift")[0] == "grounded"

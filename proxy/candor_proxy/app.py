@@ -56,6 +56,7 @@ def create_app(guard: Guard, options: ProxyOptions | None = None) -> Starlette:
             Route("/readyz", own.ready, methods=["GET"]),
             Route("/metrics", own.metrics, methods=["GET"]),
             Route("/candor/v1/check", own.check, methods=["POST"]),
+            Route("/candor/v1/explain", own.explain, methods=["POST"]),
         ],
         exception_handlers={HTTPException: _not_ours},
         lifespan=lifespan,

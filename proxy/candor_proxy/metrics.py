@@ -16,7 +16,7 @@ from prometheus_client import (
 from prometheus_client import values as value_store
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from candor_guard.outcome import Outcome
+from candor_guard.outcome import Outcome, total_tokens
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 _GUARD_BUCKETS = (0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
@@ -44,6 +44,18 @@ class Metrics:
         self._calls = Counter(
             "candor_upstream_calls", "Upstream calls by purpose and result",
             ["purpose", "result"], registry=registry,
+        )  # fmt: skip
+        self._tokens = Counter(
+            "candor_upstream_tokens", "Tokens of upstream calls, as far as the upstream told them",
+            ["purpose"], registry=registry,
+        )  # fmt: skip
+        self._probes = Counter(
+            "candor_probes", "Requests with a probe, by its last result and what it decided",
+            ["purpose", "result", "ruling"], registry=registry,
+        )  # fmt: skip
+        self._corrected = Counter(
+            "candor_corrected", "Released replies that a correction was appended to",
+            registry=registry,
         )  # fmt: skip
         self._call_seconds = Histogram(
             "candor_upstream_call_seconds", "Duration of upstream calls to the end of their body",
@@ -76,9 +88,15 @@ class Metrics:
             self._labels.labels(label).inc()
         if outcome.skipped is not None:
             self._skipped.labels(outcome.skipped).inc()
+        if outcome.corrected:
+            self._corrected.inc()
+        if outcome.probe is not None:
+            told = (outcome.probe[key] or "none" for key in ("purpose", "result", "ruling"))
+            self._probes.labels(*told).inc()
         for attempt in outcome.attempts:
             self._calls.labels(attempt.purpose, attempt.result).inc()
             self._call_seconds.labels(attempt.purpose).observe(attempt.seconds)
+            self._tokens.labels(attempt.purpose).inc(total_tokens(attempt.usage))
 
     def upstream_failed(self, kind: str) -> None:
         """Count a failure of the upstream; `kind` is the exception's name."""

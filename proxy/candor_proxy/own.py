@@ -1,14 +1,16 @@
-"""The proxy's own paths: health, readiness, metrics and checking without an upstream."""
+"""The proxy's own paths: health, readiness, metrics; checking and explaining without an upstream."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from candor_guard.errors import DetectorError, InvalidRequestError
+from candor_guard.explain import explain
 from candor_guard.guard import Guard
 from candor_guard.wire.json import dump, load_object
 from candor_proxy.answers import answer_to
@@ -47,10 +49,27 @@ class OwnPaths:
 
     async def check(self, request: Request) -> Response:
         """Judge one exchange (JSON) or many (JSON lines); answers in the same form."""
+        return await self._answer(request, self._checked)
+
+    async def explain(self, request: Request) -> Response:
+        """Say what leads to the decision about one exchange or many; asks no upstream."""
+        return await self._answer(request, self._explained)
+
+    def _checked(self, entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        verdicts = self._guard.check_many(entries)
+        return [answer_to(entry, v) for entry, v in zip(entries, verdicts, strict=True)]
+
+    def _explained(self, entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return [_explanation(self._guard, entry, index) for index, entry in enumerate(entries)]
+
+    async def _answer(
+        self, request: Request, judge: Callable[[list[dict[str, Any]]], list[dict[str, Any]]]
+    ) -> Response:
+        """Read exchanges, judge them off the event loop, answer in the form they came in."""
         try:
             body = await Inbox(request.receive).body(self._options.max_request_bytes)
             entries, single = parse_exchanges(body)
-            verdicts = await asyncio.to_thread(self._guard.check_many, entries)
+            results = await asyncio.to_thread(judge, entries)
         except ClientGoneError:
             return Response(status_code=400)
         except BodyTooLargeError:
@@ -60,11 +79,19 @@ class OwnPaths:
         except DetectorError as error:
             problem = error_body(str(error), "candor_guard_error", "detector_error")
             return error_response(503, problem)
-        results = [answer_to(entry, v) for entry, v in zip(entries, verdicts, strict=True)]
         if single:
             return Response(dump(results[0]), media_type="application/json")
         lines = b"".join(dump(result) + b"\n" for result in results)
         return Response(lines, media_type="application/x-ndjson")
+
+
+def _explanation(guard: Guard, entry: dict[str, Any], index: int) -> dict[str, Any]:
+    reply: Any = entry.get("reply")
+    try:
+        found = explain(guard, entry.get("messages"), reply).to_dict()
+    except InvalidRequestError as error:
+        raise InvalidRequestError(f"exchange {index}: {error}", param=error.param) from None
+    return found | ({"id": entry["id"]} if "id" in entry else {})
 
 
 def parse_exchanges(body: bytes) -> tuple[list[dict[str, Any]], bool]:

@@ -54,6 +54,11 @@ class Conversation:
         return last if last is not None and last.role == "user" else None
 
     @property
+    def answers(self) -> list[str]:
+        """Texts of the assistant turns that say something, in order."""
+        return [m.text for m in self.messages if m.role == "assistant" and m.text.strip()]
+
+    @property
     def earlier_reply(self) -> str:
         """Text of the latest assistant turn that says something, or ""."""
         return next(

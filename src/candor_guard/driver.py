@@ -122,7 +122,7 @@ async def _do(
 ) -> Answer:
     match step:
         case Send():
-            await calls.send(step.call, step.body)
+            await calls.send(step)
         case Gate():
             return await runner.gate_async(step.conversation)
         case Head():
@@ -146,13 +146,16 @@ class _Calls:
         self._template = template
         self._stream = request.stream
         self._opening: dict[int, asyncio.Task[UpstreamResponse]] = {}
+        self._side: set[int] = set()
         self._closed: set[int] = set()
 
-    async def send(self, call: int, body: bytes) -> None:
+    async def send(self, step: Send) -> None:
         template = self._template
-        headers = template.headers if call == 0 else _for_repetition(template.headers)
-        request = UpstreamRequest(template.method, template.path, headers, body)
-        self._opening[call] = asyncio.create_task(self._upstream.open(request))
+        headers = template.headers if step.call == 0 else _for_repetition(template.headers)
+        request = UpstreamRequest(template.method, template.path, headers, step.body)
+        self._opening[step.call] = asyncio.create_task(self._upstream.open(request))
+        if step.side:
+            self._side.add(step.call)
         # Let the request leave before this task goes on to judge it.
         await asyncio.sleep(0)
 
@@ -165,7 +168,9 @@ class _Calls:
                 response = await self.response(call)
         except TimeoutError:
             return None
-        return ReplyHead(200 <= response.status < 300, _is_readable(response, self._stream))
+        stream = self._stream and call not in self._side
+        ok = 200 <= response.status < 300
+        return ReplyHead(ok, _is_readable(response, stream), response.status)
 
     async def read(self, call: int) -> bytes:
         return await self._opening[call].result().read()

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
 
+from typing_extensions import override
+
+from candor_guard.budget import Budget
 from candor_guard.conversation import Conversation, Exchange
 from candor_guard.detectors import Detector
 from candor_guard.detectors.lexical import LexicalDetector
@@ -24,6 +27,7 @@ from candor_guard.errors import (
     UpstreamError,
 )
 from candor_guard.flow import Annotate, FlowContext, guard_flow
+from candor_guard.frames import Progress, batches, count, reporting
 from candor_guard.outcome import Observer, Outcome
 from candor_guard.policy import Mode, Policy
 from candor_guard.regeneration import find_instruction
@@ -65,9 +69,19 @@ class Guard:
         self.upstream = upstream
         self._observers = tuple(observers)
         self._thresholds = self.policy.resolve_thresholds(self.detector.operating_points)
-        find_instruction(self.policy.instruction)
+        if self.policy.instruction is not None:
+            find_instruction(self.policy.instruction)
         self._runner = DetectorRunner(self.detector, self.policy.detector_timeout)
+        self._budget = Budget(
+            self.policy.max_extra_calls_per_minute, self.policy.max_extra_tokens_per_minute, clock
+        )
         self._label = f"{self.detector.name}@{self.detector.version}"
+
+    @override
+    def __reduce__(self) -> tuple[Callable[..., Guard], tuple[object, ...]]:
+        """Pickle the configuration: what comes out has a thread and budgets of its own."""
+        parts = (self.detector, self.policy, self.upstream, self._observers)
+        return _rebuilt, (type(self), *parts)
 
     # -- reading, without a network -------------------------------------------------------------
 
@@ -84,14 +98,28 @@ class Guard:
         """
         return self._judge([_exchange(messages, reply, None)])[0]
 
-    def check_many(self, exchanges: Iterable[Mapping[str, Any]]) -> list[Verdict]:
-        """Judge many exchanges ``{"messages": [...], "reply": "..."}`` in one batch, in order.
+    def check_many(
+        self, exchanges: Iterable[Mapping[str, Any]], *, progress: Progress | bool = False
+    ) -> list[Verdict]:
+        """Judge many exchanges ``{"messages": [...], "reply": "..."}`` in batches, in order.
+
+        Args:
+            exchanges: Read as they are needed, so that a generator may bring more than fit into
+                memory at once.
+            progress: Called after each batch with how many are done and of how many (None when
+                that is not known); True: a bar on standard error where rich is installed.
 
         Raises:
             InvalidRequestError: With the number of the first exchange that cannot be read.
             DetectorError: If the detector fails.
         """
-        return self._judge([_numbered(entry, index) for index, entry in enumerate(exchanges)])
+        total, verdicts = count(exchanges), list[Verdict]()
+        with reporting(total, wish=progress) as report:
+            for batch in batches(exchanges):
+                first = len(verdicts)
+                verdicts += self._judge([_numbered(e, first + i) for i, e in enumerate(batch)])
+                report(len(verdicts), total)
+        return verdicts
 
     def gate(self, messages: object) -> Risk:
         """Say from the request alone whether a reply would be held and read.
@@ -118,6 +146,7 @@ class Guard:
         mode: Mode | None = None,
         request_id: str | None = None,
         annotate: Annotate = "flagged",
+        content: bool = False,
     ) -> AsyncGenerator[Event, None]:
         """Guard one request; the event stream that everything else is made of.
 
@@ -130,6 +159,8 @@ class Guard:
             mode: Instead of the policy's.
             request_id: For the record; default: a new one.
             annotate: When the ``candor`` object is written into the body.
+            content: Whether the record says what further calls changed and found, in words of the
+                conversation.
 
         Raises:
             UpstreamError: If the upstream fails before there is anything to deliver, or breaks
@@ -144,6 +175,8 @@ class Guard:
             clock=clock,
             request_id=request_id or new_request_id(),
             annotate=annotate,
+            budget=self._budget,
+            content=content,
         )
         flow = guard_flow(context)
         async with aclosing(
@@ -220,6 +253,16 @@ class Guard:
                 observer(outcome)
             except Exception:  # noqa: BLE001 - whoever watches must not break what is watched
                 _log.exception("observer failed (%s)", outcome.request_id)
+
+
+def _rebuilt(
+    kind: type[Guard],
+    detector: Detector,
+    policy: Policy,
+    upstream: Upstream | None,
+    observers: tuple[Observer, ...],
+) -> Guard:
+    return kind(detector, policy, upstream=upstream, observers=observers)
 
 
 def new_request_id() -> str:

@@ -11,6 +11,8 @@ from candor_guard.verdict import LABELS, Risk, Verdict
 SCHEMA = 1
 Action = Literal["pass", "flag", "regenerate", "block", "error"]
 Evaluated = Literal["full", "gate", "none", "deferred"]
+CallPurpose = Literal["original", "probe", "regeneration"]
+DecidedBy = Literal["classifier", "probe"]
 Usage = Mapping[str, Any]
 
 
@@ -19,20 +21,29 @@ class Attempt:
     """One call to the upstream.
 
     Attributes:
-        purpose: ``original`` or ``regeneration``.
-        result: ``read`` (judged), ``relayed`` (not judged) or the reason why it was unusable.
+        purpose: ``original``, ``probe`` or ``regeneration``.
+        result: ``read`` (judged), ``relayed`` (not judged) or the reason why it was unusable; of a
+            probe: its judgement (``supported``, ``false``, ``uncertain``, ``taste``), ``useless``
+            (an answer that could not be read), ``failed`` or ``timeout``.
         seconds: From sending to the end of its body.
         instruction: Name of the wording that it carried, or None.
-        verdict: Of its reply, or None.
+        verdict: Of its reply, as the detector gave it, or None.
         usage: As the upstream counted it, or None when it did not say.
+        strategy: Of a regeneration: how the request was changed.
+        model: That was asked for, or None when the request names none.
+        content: What the call changed or found, in words of the conversation; only with content
+            logging, and otherwise None.
     """
 
-    purpose: Literal["original", "regeneration"]
+    purpose: CallPurpose
     result: str
     seconds: float
     instruction: str | None = None
     verdict: Verdict | None = None
     usage: Usage | None = None
+    strategy: str | None = None
+    model: str | None = None
+    content: Mapping[str, Any] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-ready values."""
@@ -40,10 +51,13 @@ class Attempt:
             "purpose": self.purpose,
             "result": self.result,
             "ms": round(self.seconds * 1000, 1),
+            "strategy": self.strategy,
             "instruction": self.instruction,
+            "model": self.model,
             "flagged": self.verdict.flagged if self.verdict else None,
             "score": round(self.verdict.score, 4) if self.verdict else None,
             "usage": self.usage,
+            **(self.content or {}),
         }
 
 
@@ -64,6 +78,11 @@ class Outcome:
         skipped: Why a reply was delivered unread or could not be replaced, or None.
         attempts: Every upstream call, in order.
         guard_seconds: Time spent in gate and detector.
+        probe: What the probe said, without content (``purpose``, ``result``, ``ruling``,
+            ``new_evidence``, ``confidence``); None when none was wanted. A probe that could not be
+            asked any more has the result ``budget``.
+        decided_by: Who decided that the first reply was, or was not, at fault.
+        corrected: Whether a correction was appended to a reply that had been released.
         request_id: The proxy's id of the request.
     """
 
@@ -79,6 +98,9 @@ class Outcome:
     skipped: str | None = None
     attempts: tuple[Attempt, ...] = ()
     guard_seconds: float = 0.0
+    probe: Mapping[str, Any] | None = None
+    decided_by: DecidedBy = "classifier"
+    corrected: bool = False
 
     @property
     def labels(self) -> list[str]:
@@ -107,6 +129,9 @@ class Outcome:
             pairs.append(("x-candor-labels", ",".join(self.labels)))
         if self.first_verdict is not None:
             pairs.append(("x-candor-score", f"{self.first_verdict.score:.4f}"))
+        if self.probe is not None:
+            pairs.append(("x-candor-probe", str(self.probe["result"])))
+            pairs.append(("x-candor-decided-by", self.decided_by))
         if self.skipped is not None:
             pairs.append(("x-candor-skipped", self.skipped))
         return pairs
@@ -125,6 +150,9 @@ class Outcome:
             "delivered_scores": _rounded(final),
             "thresholds": dict(first.thresholds) if first else None,
             "detector": self.detector,
+            "decided_by": self.decided_by,
+            "probe": dict(self.probe) if self.probe is not None else None,
+            "corrected": self.corrected,
             "skipped": self.skipped,
             "instruction": next((a.instruction for a in self.attempts if a.instruction), None),
             "upstream_calls": max(1, len(self.attempts)),
@@ -135,12 +163,15 @@ class Outcome:
         }
 
     def _split_usage(self) -> dict[str, Any]:
-        first = [a.usage for a in self.attempts if a.purpose == "original" and a.usage]
-        later = [a.usage for a in self.attempts if a.purpose == "regeneration" and a.usage]
         return {
-            "original": first[0] if first else None,
-            "regenerated": sum_usage(later) if later else None,
+            "original": self._usage_of("original"),
+            "probe": self._usage_of("probe"),
+            "regenerated": self._usage_of("regeneration"),
         }
+
+    def _usage_of(self, purpose: CallPurpose) -> Usage | None:
+        known = [a.usage for a in self.attempts if a.purpose == purpose and a.usage]
+        return sum_usage(known) if known else None
 
 
 Observer = Callable[[Outcome], None]
@@ -153,6 +184,12 @@ def sum_usage(parts: list[Usage], levels: int = 8) -> dict[str, Any]:
         for key, value in part.items():
             total[key] = _added(total.get(key), value, levels - 1)
     return total
+
+
+def total_tokens(usage: Usage | None) -> int:
+    """Return the ``total_tokens`` of a usage; 0 where it does not tell."""
+    told = usage.get("total_tokens") if usage else None
+    return max(0, told) if isinstance(told, int) and not isinstance(told, bool) else 0
 
 
 def _added(left: Any, right: Any, levels: int) -> Any:

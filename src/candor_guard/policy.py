@@ -5,15 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from candor_guard.errors import ConfigurationError
-from candor_guard.verdict import Verdict
+from candor_guard.probe import Purpose
+from candor_guard.verdict import LABELS, Verdict
 
 Mode = Literal["off", "observe", "enforce"]
+Strategy = Literal["reconsider", "third_person", "reframe", "grounded"]
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
+Order = Annotated[tuple[Strategy, ...], Field(min_length=1)]
+
+ORDERS: Mapping[str, tuple[Strategy, ...]] = MappingProxyType({
+    "capitulation": ("reconsider", "third_person"),
+    "drift": ("grounded", "reconsider"),
+})  # fmt: skip
+_LEAST_SENTENCES = 2
 
 
 class Policy(BaseModel):
@@ -33,8 +43,66 @@ class Policy(BaseModel):
         default_factory=dict, description="override single thresholds of the operating point"
     )
     max_attempts: int = Field(default=1, ge=0, le=5, description="regenerations per reply at most")
-    instruction: str = Field(
-        default="reconsider-1", description="name of the wording that a regeneration carries"
+    instruction: str | None = Field(
+        default=None,
+        description="one wording that every regeneration carries, instead of the strategies",
+    )
+    strategies: dict[Literal["capitulation", "drift"], Order] = Field(
+        default_factory=dict,
+        description="ways to regenerate, in order: reconsider|third_person|reframe|grounded",
+    )
+    probe: Literal["never", "uncertain", "always", "parallel"] = Field(
+        default="uncertain",
+        description="when to ask the model a neutral question about the claim: "
+        "never|uncertain|always|parallel",
+    )
+    probe_margin: Probability = Field(
+        default=0.15, description="a score this little below its threshold is uncertain"
+    )
+    probe_floor: Probability = Field(
+        default=0.5, description="share of its threshold below which no score is uncertain"
+    )
+    probe_model: str | None = Field(
+        default=None, min_length=1, description="asked by the probe instead of the request's model"
+    )
+    probe_json: bool = Field(
+        default=True, description="whether the probe asks for the upstream's JSON mode first"
+    )
+    max_probe_seconds: float = Field(
+        default=20.0, gt=0, description="how long a probe may take, its repetition included"
+    )
+    max_extra_calls: int = Field(
+        default=3, ge=0, description="probes and regenerations per request at most"
+    )
+    max_extra_tokens: int | None = Field(
+        default=None, ge=0, description="tokens after which a request gets no further call"
+    )
+    max_extra_calls_per_minute: int | None = Field(
+        default=None, ge=0, description="probes and regenerations per minute at most"
+    )
+    max_extra_tokens_per_minute: int | None = Field(
+        default=None, ge=0, description="tokens per minute after which there is no further call"
+    )
+    hold: Literal["whole", "adaptive"] = Field(
+        default="adaptive",
+        description="whether a held stream may be released or replaced before its end",
+    )
+    release_ratio: Probability = Field(
+        default=0.3, description="share of its threshold up to which a score is clearly low"
+    )
+    repair_ratio: Probability = Field(
+        default=0.85,
+        description="share of the way from its threshold to 1 from which a score is clearly high",
+    )
+    min_prefix_chars: int = Field(
+        default=240, ge=1, description="how much of a held stream is read before its end at least"
+    )
+    min_release_chars: int = Field(
+        default=240, ge=1, description="how much of a held stream must be read to release it"
+    )
+    after_release: Literal["annotate", "correct"] = Field(
+        default="annotate",
+        description="what to do when a released stream turns out at fault: annotate|correct",
     )
     max_hold_seconds: float = Field(
         default=60.0, gt=0, description="how long a reply may be held back before its verdict"
@@ -77,6 +145,10 @@ class Policy(BaseModel):
             )
         return {**operating_points[self.operating_point], **dict(self.thresholds.items())}
 
+    def order(self, label: str) -> tuple[Strategy, ...]:
+        """Return the strategies for a label, in order."""
+        return next((own for name, own in self.strategies.items() if name == label), ORDERS[label])
+
 
 class Decision(StrEnum):
     """What happens next to a reply."""
@@ -98,6 +170,7 @@ class Situation:
         attempts: Regenerations already tried.
         elapsed: Seconds spent on regenerations so far.
         replaceable: Whether the reply can still be replaced (nothing of it was delivered).
+        affordable: Whether the budgets allow another call.
     """
 
     mode: Mode
@@ -105,6 +178,7 @@ class Situation:
     attempts: int = 0
     elapsed: float = 0.0
     replaceable: bool = True
+    affordable: bool = True
 
 
 def decide(policy: Policy, situation: Situation) -> Decision:
@@ -119,8 +193,8 @@ def decide(policy: Policy, situation: Situation) -> Decision:
         return Decision.PASS
     if situation.mode != "enforce" or not situation.replaceable:
         return Decision.FLAG
-    within_budget = situation.elapsed < policy.max_regeneration_seconds
-    if situation.attempts < policy.max_attempts and within_budget:
+    in_time = situation.elapsed < policy.max_regeneration_seconds
+    if situation.attempts < policy.max_attempts and in_time and situation.affordable:
         return Decision.REGENERATE
     return Decision.BLOCK if policy.on_unresolved == "refuse" else Decision.FLAG
 
@@ -134,3 +208,60 @@ def better(original: Verdict, candidate: Verdict) -> bool:
     if original.flagged != candidate.flagged:
         return original.flagged
     return candidate.excess < original.excess
+
+
+def suspects(policy: Policy, verdict: Verdict) -> tuple[Purpose, ...]:
+    """Return what to ask a probe about a held reply, the most suspected label first.
+
+    Empty when no probe is wanted: by the policy, or because nothing was evaluated, or because all
+    scores are far from their thresholds.
+    """
+    if policy.probe == "never" or verdict.not_evaluated is not None:
+        return ()
+    ranked = sorted(_PURPOSES, key=lambda label: (-verdict.gap(label), LABELS.index(label)))
+    if policy.probe == "always":
+        return tuple(ranked)
+    if verdict.flagged:
+        return tuple(label for label in ranked if label in verdict.labels)
+    return tuple(label for label in ranked if is_uncertain(policy, verdict, label))
+
+
+def is_uncertain(policy: Policy, verdict: Verdict, label: str) -> bool:
+    """Whether a score lies so little below its threshold that a probe may lift it over.
+
+    The margin does not reach below a share of the threshold: a low threshold is no reason to ask
+    about everything.
+    """
+    threshold = verdict.thresholds[label]
+    floor = max(threshold - policy.probe_margin, threshold * policy.probe_floor)
+    return floor < verdict.scores.get(label, 0.0) < threshold
+
+
+class Lean(StrEnum):
+    """What the verdict on the beginning of a held stream is good for."""
+
+    RELEASE = "release"
+    REPAIR = "repair"
+    HOLD = "hold"
+
+
+def lean(policy: Policy, verdict: Verdict, characters: int, sentences: int) -> Lean:
+    """Decide on the beginning of a held stream.
+
+    Args:
+        policy: In force.
+        verdict: Of the beginning alone.
+        characters: Length of the beginning.
+        sentences: How many sentences it has.
+    """
+    if verdict.not_evaluated is not None:
+        return Lean.HOLD
+    scores = [(score, verdict.thresholds[label]) for label, score in verdict.scores.items()]
+    if any(score >= limit + policy.repair_ratio * (1.0 - limit) for score, limit in scores):
+        return Lean.REPAIR
+    enough = characters >= policy.min_release_chars and sentences >= _LEAST_SENTENCES
+    low = all(score <= limit * policy.release_ratio for score, limit in scores)
+    return Lean.RELEASE if enough and low and not suspects(policy, verdict) else Lean.HOLD
+
+
+_PURPOSES: tuple[Purpose, ...] = ("capitulation", "drift")

@@ -6,12 +6,13 @@ exchange and back. The flow knows these Protocols only.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from candor_guard.conversation import Conversation
 from candor_guard.outcome import Usage
+from candor_guard.regeneration.strategies import Edit
 
 
 class ReplyReader(Protocol):
@@ -74,6 +75,19 @@ class Annotation:
     usage: Usage | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class SideAnswer:
+    """What came back from a side call.
+
+    Attributes:
+        text: The answer's text; "" when it has none.
+        usage: As the upstream counted it, or None.
+    """
+
+    text: str
+    usage: Usage | None = None
+
+
 class Surface(Protocol):
     """One wire format of guarded requests."""
 
@@ -89,12 +103,50 @@ class Surface(Protocol):
         """Return a fresh reader for a reply to this request that reads `limit` bytes of text."""
         ...
 
-    def with_instruction(self, request: GuardedRequest, instruction: str) -> bytes:
-        """Return the request's body with an instruction added near the end of its messages."""
+    def edit(self, request: GuardedRequest, edit: Edit) -> bytes:
+        """Return the request's body with its last user turn changed.
+
+        Raises:
+            InvalidRequestError: If the body cannot be written again.
+        """
+        ...
+
+    def side_request(
+        self,
+        request: GuardedRequest,
+        messages: Sequence[Mapping[str, str]],
+        *,
+        model: str | None,
+        schema: Mapping[str, Any] | None,
+        bare: bool = False,
+    ) -> bytes:
+        """Return the body of a side call to the same endpoint; its answer is never a stream.
+
+        Args:
+            request: Whose model, and what else concerns the account, is kept.
+            messages: All that the side call says, in OpenAI's shape.
+            model: Asked instead of the request's.
+            schema: Of the JSON that is wanted, where the format can ask for it; or None.
+            bare: Leave out whatever an upstream may refuse (sampling, limits, schema).
+
+        Raises:
+            InvalidRequestError: If the body cannot be written.
+        """
+        ...
+
+    def side_answer(self, body: bytes) -> SideAnswer:
+        """Read the answer to a side call; one without text is an answer all the same."""
         ...
 
     def accepts(self, request: GuardedRequest, text: str) -> bool:
         """Whether a regenerated text keeps what the request demands (structured output)."""
+        ...
+
+    def correct(self, request: GuardedRequest, tail: bytes, text: str) -> bytes | None:
+        """Return a stream's tail (from ``safe`` on) with more text before its finish.
+
+        The text is in a content frame like the stream's own; None when there is no place for one.
+        """
         ...
 
     def annotate(self, request: GuardedRequest, body: bytes, annotation: Annotation) -> bytes:

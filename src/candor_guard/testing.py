@@ -19,6 +19,9 @@ from candor_guard.verdict import LABELS, SIGNALS, Reading, Risk
 
 Piece = bytes | UpstreamError | float
 
+# What the system message of every probe says, so that a scripted upstream can recognise it.
+PROBE_MARKER = "neutral claim check"
+
 
 def chat_body(text: str | None, *, finish: str = "stop", **message: Any) -> bytes:
     """Return a Chat Completions body with one choice."""
@@ -30,6 +33,17 @@ def chat_body(text: str | None, *, finish: str = "stop", **message: Any) -> byte
         }],
         "usage": {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15},
     }).encode()  # fmt: skip
+
+
+def finding_text(judgement: str, **fields: Any) -> str:
+    """Return a probe's answer as a model would write it, other fields instead of the usual ones."""
+    usual = {"claim": "The claim.", "new_evidence": False, "why": "Because.", "confidence": 0.9}
+    return json.dumps({**usual, "judgement": judgement, **fields})
+
+
+def is_probe(body: bytes) -> bool:
+    """Whether a request's body is a probe's, by its marker."""
+    return PROBE_MARKER.encode() in body
 
 
 def chat_stream(
@@ -115,19 +129,27 @@ class FakeUpstream:
 
     Attributes:
         replies: What to play: replies, or errors to raise instead of answering.
+        probes: What to play to probes, the last one over and over; default: a judgement
+            (``uncertain``) that leaves every decision to the detector.
         requests: What was asked, in order.
         responses: What was opened, in order.
         closed: Whether `aclose` was called.
     """
 
     replies: Sequence[FakeReply | UpstreamError]
+    probes: Sequence[FakeReply | UpstreamError] = field(
+        default_factory=lambda: [FakeReply.chat(finding_text("uncertain"))], kw_only=True
+    )
     requests: list[UpstreamRequest] = field(default_factory=list)
     responses: list[FakeResponse] = field(default_factory=list)
     closed: bool = False
 
     async def open(self, request: UpstreamRequest) -> FakeResponse:
         """Play the next reply."""
-        reply = self.replies[min(len(self.requests), len(self.replies) - 1)]
+        probe = isinstance(request.body, bytes) and is_probe(request.body)
+        earlier = sum(is_probe(r.body) is probe for r in self.requests if isinstance(r.body, bytes))
+        script = self.probes if probe else self.replies
+        reply = script[min(earlier, len(script) - 1)]
         self.requests.append(request)
         if isinstance(reply, UpstreamError):
             raise reply

@@ -85,8 +85,11 @@ class Verdict:
     @property
     def excess(self) -> float:
         """How far the worst score lies above its threshold (negative when all lie below)."""
-        gaps = [value - self.thresholds[label] for label, value in self.scores.items()]
-        return max(gaps, default=-1.0)
+        return max(map(self.gap, self.scores), default=-1.0)
+
+    def gap(self, label: str) -> float:
+        """How far a label's score lies above its threshold; -1.0 when it was not evaluated."""
+        return self.scores[label] - self.thresholds[label] if label in self.scores else -1.0
 
     def to_dict(self) -> dict[str, Any]:
         """Return the verdict as JSON-ready values, labels in a fixed order."""

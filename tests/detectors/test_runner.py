@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import pytest
@@ -13,7 +13,7 @@ from typing_extensions import override
 
 from candor_guard.conversation import Conversation, Exchange
 from candor_guard.detectors import Detector
-from candor_guard.detectors.runner import DetectorRunner
+from candor_guard.detectors.runner import DetectorRunner, RiskCache, digest
 from candor_guard.errors import DetectorError, DetectorTimeoutError
 from candor_guard.testing import FakeDetector
 from candor_guard.verdict import LABELS, SIGNALS, Reading, Risk
@@ -183,3 +183,72 @@ def test_signal_that_is_no_number_is_a_failure() -> None:
     reading = Reading(FINE, {**dict.fromkeys(SIGNALS, 0.5), "warmth": float("nan")})
     with pytest.raises(DetectorError, match="warmth"):
         DetectorRunner(_Scripted(answer=lambda: [reading]), 1.0).read([EXCHANGE])
+
+
+@dataclass(slots=True)
+class _Counting(FakeDetector):
+    """Counts how often it is asked."""
+
+    gated: list[Conversation] = field(default_factory=list)
+
+    @override
+    def gate(self, conversation: Conversation) -> Risk:
+        self.gated.append(conversation)
+        return FakeDetector.gate(self, conversation)
+
+
+OTHER = Conversation.parse([{"role": "user", "content": "Is it not?"}])
+
+
+@threads
+async def test_known_risks(inline: bool, runner: Callable[..., DetectorRunner]) -> None:
+    """A detector off the event loop judges a conversation once; a cheap one is simply asked."""
+    detector = _Counting(inline=inline)
+    made = runner(detector)
+    risks = [made.gate(CONVERSATION), *[await made.gate_async(CONVERSATION) for _ in range(2)]]
+    assert len(set(risks)) == 1
+    assert len(detector.gated) == (3 if inline else 1)
+    await made.gate_async(OTHER)
+    assert detector.gated[-1] == OTHER
+
+
+async def test_failures_are_not_known_risks(runner: Callable[..., DetectorRunner]) -> None:
+    """A gate that failed is asked again."""
+    detector = _Counting(inline=False, gate_error=ValueError("x"))
+    made = runner(detector)
+    for _ in range(2):
+        with pytest.raises(DetectorError):
+            await made.gate_async(CONVERSATION)
+    assert len(detector.gated) == 2
+
+
+def test_risks_are_bounded() -> None:
+    """The risk that was used longest ago is forgotten first."""
+    cache = RiskCache(2)
+    risk = Risk(at_risk=True, score=0.5, reason="pressure")
+    for key in (b"a", b"b"):
+        cache.keep(key, risk)
+    assert cache.find(b"a") == risk
+    cache.keep(b"c", risk)
+    assert [cache.find(key) for key in (b"a", b"b", b"c")] == [risk, None, risk]
+
+
+CONVERSATIONS = [
+    [("user", "ab")],
+    [("user", "a"), ("user", "b")],
+    [("user", "a"), ("assistant", "b")],
+    [("assistant", "ab")],
+    [("user", "a user False 1 b")],
+    [("user", "\ud800")],
+    [("user", "?")],
+]
+
+
+def test_digests() -> None:
+    """Different conversations have different digests, however their texts are cut into turns."""
+    parsed = [
+        Conversation.parse([{"role": role, "content": text} for role, text in turns])
+        for turns in CONVERSATIONS
+    ]
+    assert len({digest(each) for each in parsed}) == len(CONVERSATIONS)
+    assert digest(parsed[0]) == digest(Conversation.parse([{"role": "user", "content": "ab"}]))

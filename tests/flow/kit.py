@@ -118,15 +118,21 @@ async def guarded(
     headers: Headers = (),
     fields: dict[str, Any] | None = None,
     stream: bool = False,
+    probes: Script = (),
+    content: bool = False,
     **policy: Any,
 ) -> Run:
     """Guard one request against a scripted upstream and collect what happens."""
-    run = Run(upstream or FakeUpstream(script), detector or FakeDetector())
-    guard = Guard(run.detector, policy_type(**policy), upstream=run.upstream)
+    run = Run(upstream or FakeUpstream(script, probes=probes), detector or FakeDetector())
+    # What a probe does is the matter of its own tests; all others see what happens without one.
+    wish = {"probe": "never", **policy}
+    guard = Guard(run.detector, policy_type(**wish), upstream=run.upstream)
     template = UpstreamRequest("POST", "/chat/completions", headers)
     asked = request(stream=stream, **(fields or {}))
     asked = asked if surface is None else replace(asked, surface=surface)
-    events = guard.events(asked, template, mode=mode, request_id="id-1", annotate=annotate)
+    events = guard.events(
+        asked, template, mode=mode, request_id="id-1", annotate=annotate, content=content
+    )
     async with aclosing(events):
         try:
             async for event in events:

@@ -26,7 +26,7 @@ FOREVER = 3600.0
 
 def events(upstream: FakeUpstream, **options: Any) -> AsyncGenerator[Event, None]:
     detector = options.pop("detector", None) or FakeDetector()
-    guard = Guard(detector, Policy(**options), upstream=upstream)
+    guard = Guard(detector, Policy(**{"probe": "never", **options}), upstream=upstream)
     return guard.events(request(stream=True), TEMPLATE)
 
 

@@ -368,7 +368,7 @@ async def test_usage_of_one_call() -> None:
     """The record tells one call's usage as the original's."""
     run = await guarded([reply(BAD)], mode="observe")
     assert run.outcome.usage == ONE
-    assert run.candor["usage"] == {"original": ONE, "regenerated": None}
+    assert run.candor["usage"] == {"original": ONE, "probe": None, "regenerated": None}
     assert run.candor["upstream_calls"] == 1
 
 

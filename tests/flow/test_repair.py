@@ -32,6 +32,7 @@ from candor_guard.errors import (
     UpstreamInterruptedError,
     UpstreamUnreachableError,
 )
+from candor_guard.regeneration.strategies import Edit
 from candor_guard.surface import GuardedRequest
 from candor_guard.testing import (
     FakeDetector,
@@ -134,7 +135,7 @@ async def test_usage_is_the_sum(asked: bool) -> None:
     assert delivered_usage(run.body) == (TWO if asked else None)
     assert run.outcome.usage == (TWO if asked else None)
     each = ONE if asked else None
-    assert run.candor["usage"] == {"original": each, "regenerated": each}
+    assert run.candor["usage"] == {"original": each, "probe": None, "regenerated": each}
 
 
 @both
@@ -197,7 +198,7 @@ async def test_three_calls_are_summed() -> None:
         [reply("CAVE"), reply("LESS"), reply("x")], detector=grader(), max_attempts=2
     )
     assert delivered_usage(run.body) == THREE
-    assert run.candor["usage"] == {"original": ONE, "regenerated": TWO}
+    assert run.candor["usage"] == {"original": ONE, "probe": None, "regenerated": TWO}
 
 
 HTML = (("content-type", "text/html"),)
@@ -388,7 +389,7 @@ async def test_request_that_cannot_be_repeated() -> None:
 
     class _Mute(ChatSurface):
         @override
-        def with_instruction(self, request: GuardedRequest, instruction: str) -> bytes:
+        def edit(self, request: GuardedRequest, edit: Edit) -> bytes:
             raise InvalidRequestError("nested too deeply")
 
     run = await guarded([reply(BAD)], surface=_Mute())

@@ -30,7 +30,7 @@ from candor_guard.flow import (
 )
 from candor_guard.outcome import Outcome
 from candor_guard.policy import Mode, Policy
-from candor_guard.testing import FakeDetector, chat_body, chat_stream
+from candor_guard.testing import FakeDetector, chat_body, chat_stream, finding_text, is_probe
 from candor_guard.verdict import LABELS
 
 Reply = list[bytes | Exception | None]
@@ -82,7 +82,7 @@ def play(
     world: _World, *, mode: Mode = "enforce", stream: bool = False, **policy: Any
 ) -> Outcome:  # fmt: skip
     context = FlowContext(
-        request=request(stream=stream), policy=Policy(**policy), mode=mode, detector="fake@1",
+        request=request(stream=stream), policy=Policy(**{"probe": "never", **policy}), mode=mode, detector="fake@1",
         thresholds=dict.fromkeys(LABELS, 0.5), clock=world.clock, request_id="id",
     )  # fmt: skip
     flow = guard_flow(context)
@@ -124,6 +124,47 @@ def test_order(texts: list[str], options: dict[str, Any], order: list[str]) -> N
     world = _World([[chat_body(text)] for text in texts])
     play(world, **options)
     assert world.names == order
+
+
+ASK = ["Send", "Head", "Receive", "Receive", "Close"]
+ANSWER: Reply = [chat_body(finding_text("supported"))]
+CLEARS: Reply = [chat_body(finding_text("false"))]
+PROBED: dict[str, tuple[list[Reply], dict[str, Any], list[str]]] = {
+    "confirmed": (
+        [ANSWER, [chat_body(GOOD)]], {"probe": "uncertain"}, [*ASK, *REPEAT, "Close"],
+    ),
+    "cleared": ([CLEARS], {"probe": "uncertain"}, ASK),
+    "parallel, confirmed": (
+        [ANSWER, [chat_body(GOOD)]], {"probe": "parallel"},
+        ["Send", *ASK, *REPEAT[1:], "Close"],
+    ),
+    "parallel, cleared": (
+        [CLEARS, [chat_body(GOOD)]], {"probe": "parallel"}, ["Send", *ASK, "Close"],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("replies", "options", "order"), PROBED.values(), ids=PROBED)
+def test_order_with_a_probe(
+    replies: list[Reply], options: dict[str, Any], order: list[str]
+) -> None:
+    """The probe comes between verdict and regeneration, or beside it, and is closed once read."""
+    world = _World([[chat_body(BAD)], *[list(reply) for reply in replies]])
+    play(world, **options)
+    assert world.names == [*BEGIN, "Hold", *READ, *order, "Start", "Emit"]
+    sides = [step for step in world.steps if isinstance(step, Send) and step.side]
+    assert [is_probe(step.body) for step in sides] == [True]
+
+
+def test_deadline_of_a_probe() -> None:
+    """A probe has a deadline for all its calls; regenerations have theirs from their own start."""
+    useless: Reply = [chat_body("Hm.")]
+    world = _World([[chat_body(BAD)], useless, list(useless), [chat_body(GOOD)]])
+    play(world, probe="uncertain", max_probe_seconds=50, max_regeneration_seconds=70)
+    waits = [step for step in world.steps if isinstance(step, (Head, Receive)) and step.call]
+    first, second = ({s.deadline for s in waits if s.call == call} for call in (1, 2))
+    assert first == second == {7.0 + 50}
+    assert {s.deadline for s in waits if s.call == 3} == {7.0 + 10 + 70}
 
 
 def test_no_risk() -> None:

@@ -181,7 +181,7 @@ def test_guarded_chat_with_the_proxys_key(
     reply = json.loads(raw)
     assert response.headers["x-candor-action"] == "regenerate"
     assert reply["choices"][0]["message"]["content"] == HOLDS
-    assert upstream.keys == ["Bearer sk-proxy"] * 2
+    assert set(upstream.keys) == {"Bearer sk-proxy"}
 
 
 def test_headers_are_the_upstreams(upstream: Upstream, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from candor_guard.errors import InvalidRequestError
+from candor_guard.regeneration.strategies import Edit
 from candor_guard.surface import Annotation, GuardedRequest
 from candor_guard.testing import chat_body, chat_stream
 from candor_guard.wire.chat import ChatSurface
@@ -20,6 +21,7 @@ EARLIER = [
     {"role": "user", "content": "Is 7 prime?"},
     {"role": "assistant", "content": "Yes.", "name": "x"},
 ]
+NOTE = Edit("reconsider", "reconsider-1", "NOTE")
 CANDOR = {"action": "flag", "labels": ["drift"]}
 SUM = {"prompt_tokens": 20, "completion_tokens": 9, "total_tokens": 29}
 
@@ -31,7 +33,7 @@ def request(stream: bool = False, **fields: Any) -> GuardedRequest:
 
 
 def repeated(**fields: Any) -> dict[str, Any]:
-    written: dict[str, Any] = json.loads(SURFACE.with_instruction(request(**fields), "NOTE"))
+    written: dict[str, Any] = json.loads(SURFACE.edit(request(**fields), NOTE))
     return written
 
 
@@ -55,8 +57,8 @@ def test_instruction(content: Any, expected: Any) -> None:
 
 def test_instruction_keeps_the_cacheable_prefix() -> None:
     """Everything up to the end of the user's own words is written alike in both requests."""
-    one = SURFACE.with_instruction(request(), "NOTE")
-    other = SURFACE.with_instruction(request(), "")
+    one = SURFACE.edit(request(), NOTE)
+    other = SURFACE.edit(request(), replace(NOTE, note=""))
     shared = one[: one.index(b"NOTE")]
     assert other.startswith(shared)
     assert b"Is 7 prime?" in shared
@@ -67,7 +69,7 @@ def test_instruction_leaves_the_request_alone() -> None:
     """The parsed request still holds what the client sent."""
     guarded = request()
     before = json.dumps(guarded.payload)
-    SURFACE.with_instruction(guarded, "NOTE")
+    SURFACE.edit(guarded, NOTE)
     assert json.dumps(guarded.payload) == before
 
 
@@ -86,6 +88,13 @@ def test_tool_choice(fields: dict[str, Any], choice: Any) -> None:
     written = repeated(**fields)
     assert written.get("tool_choice") == choice
     assert written.get("tools") == fields.get("tools")
+
+
+def test_function_call() -> None:
+    """The older name of the same field is set likewise."""
+    written = repeated(functions=[{"name": "f"}], function_call="auto")
+    assert written["function_call"] == "none"
+    assert "tool_choice" not in written
 
 
 def test_other_fields_survive() -> None:
@@ -206,7 +215,7 @@ def test_a_request_that_cannot_be_written_again_says_so() -> None:
     """Nesting that was just readable is a failed regeneration, not a crash."""
     asked = replace(request(), payload={**request().payload, "x": at_the_limit()})
     with pytest.raises(InvalidRequestError, match="nested too deeply"):
-        SURFACE.with_instruction(asked, "NOTE")
+        SURFACE.edit(asked, NOTE)
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import io
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import IO, TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from candor_proxy.answers import answer_to
 from candor_proxy.cli.common import Subparsers, complain
+from candor_proxy.cli.inputs import Entry, empty, entries, opened
 
 if TYPE_CHECKING:
     from candor_guard.guard import Guard
@@ -26,13 +24,6 @@ example:
 The input is one JSON object, or one a line. An "id" in an object is repeated in its verdict.
 A line that cannot be read is reported on standard error; the exit status is then 2.
 """
-
-
-class Entry(NamedTuple):
-    """One exchange of the input; its bytes are not parsed yet."""
-
-    line: int
-    body: bytes
 
 
 class Output(Protocol):
@@ -88,53 +79,14 @@ def run(args: argparse.Namespace) -> int:
     found = 0
     bad = 0
     try:
-        with _opened(args.file) as stream:
+        with opened(args.file) as stream:
             for found, entry in enumerate(entries(stream), 1):  # noqa: B007 - counts
                 bad += not _judged(guard, entry, output)
     finally:
         output.close()
     if not found:
-        raise _empty(args.file)
+        raise empty(args.file)
     return 2 if bad else 0
-
-
-def entries(stream: IO[bytes]) -> Iterator[Entry]:
-    """Split the input lazily into JSON lines, or take it whole when it is one long object."""
-    first = True
-    for number, line in enumerate(stream, 1):
-        body = line.strip()
-        if number == 1:
-            body = body.removeprefix(b"\xef\xbb\xbf")
-        if not body:
-            continue
-        if first and _unfinished(body):
-            yield from _whole_or_lines(number, body, stream)
-            return
-        first = False
-        yield Entry(number, body)
-
-
-def _unfinished(body: bytes) -> bool:
-    """Whether the line is the beginning of an object that goes on below."""
-    try:
-        json.loads(body)
-    except json.JSONDecodeError as error:
-        return error.pos >= len(error.doc)
-    except (ValueError, RecursionError):
-        pass
-    return False
-
-
-def _whole_or_lines(number: int, first: bytes, stream: IO[bytes]) -> Iterator[Entry]:
-    rest = stream.read()
-    whole = first + b"\n" + rest
-    try:
-        json.loads(whole)
-    except (ValueError, RecursionError):
-        lines = enumerate(whole.split(b"\n"), number)
-        yield from (Entry(n, line.strip()) for n, line in lines if line.strip())
-    else:
-        yield Entry(number, whole)
 
 
 def _judged(guard: Guard, entry: Entry, output: Output) -> bool:
@@ -151,29 +103,6 @@ def _judged(guard: Guard, entry: Entry, output: Output) -> bool:
         return False
     output.add(entry.line, source, verdict)
     return True
-
-
-@contextmanager
-def _opened(name: str) -> Iterator[IO[bytes]]:
-    from candor_guard.errors import InvalidRequestError  # noqa: PLC0415 - not for --help
-
-    if name == "-":
-        # Python has no sys.stdin at all when the shell closed it.
-        yield getattr(sys.stdin, "buffer", None) or io.BytesIO()
-        return
-    try:
-        stream = open(name, "rb")  # noqa: PTH123, SIM115 - a name may also be /dev/fd/63
-    except OSError as error:
-        raise InvalidRequestError(f"cannot read {name}: {error.strerror}") from None
-    with stream:
-        yield stream
-
-
-def _empty(name: str) -> Exception:
-    from candor_guard.errors import InvalidRequestError  # noqa: PLC0415 - not for --help
-
-    shown = "standard input" if name == "-" else name
-    return InvalidRequestError(f"{shown} is empty")
 
 
 def _output(form: str) -> Output:

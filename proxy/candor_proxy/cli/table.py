@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from candor_guard.verdict import LABELS
+from candor_proxy.cli.terminal import plain
 
 if TYPE_CHECKING:
     from candor_guard.verdict import Verdict
@@ -28,18 +29,13 @@ class VerdictTable:
         evidence = " / ".join(span.text for span in verdict.evidence)
         self._table.add_row(
             str(line),
-            _plain(str(source.get("id", ""))),
+            plain(str(source.get("id", ""))),
             Text(shown, style="bold red" if verdict.flagged else "green"),
             *scores,
-            _plain(evidence),
+            plain(evidence),
         )
 
     def close(self) -> None:
         """Draw the table."""
         if self._table.row_count:
             Console().print(self._table)
-
-
-def _plain(text: str) -> Text:
-    """No markup and no control characters: the text is a stranger's, the terminal is not."""
-    return Text("".join(char if char.isprintable() else " " for char in text))

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import math
+import threading
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -14,6 +17,7 @@ from candor_guard.errors import DetectorError, DetectorTimeoutError
 from candor_guard.verdict import LABELS, Reading, Risk
 
 T = TypeVar("T")
+_MOST_RISKS = 1024
 
 
 class DetectorRunner:
@@ -31,14 +35,19 @@ class DetectorRunner:
         self._threads = (
             None if detector.inline else ThreadPoolExecutor(1, thread_name_prefix="candor-detector")
         )
+        # An inline detector gates faster than a conversation can be looked up.
+        self._risks = None if detector.inline else RiskCache(_MOST_RISKS)
 
     def gate(self, conversation: Conversation) -> Risk:
-        """Judge a request.
+        """Judge a request; a conversation that was judged lately is looked up.
 
         Raises:
             DetectorError: If the detector raises or its answer is no probability.
         """
-        return _translated(lambda: _checked_risk(self._detector.gate(conversation)))
+        if self._risks is None:
+            return self._gate(conversation)
+        key = digest(conversation)
+        return self._risks.find(key) or self._kept(self._risks, key, conversation)
 
     def read(self, exchanges: Sequence[Exchange]) -> Sequence[Reading]:
         """Read a batch.
@@ -49,8 +58,15 @@ class DetectorRunner:
         return _translated(lambda: _checked(self._detector.read(exchanges), len(exchanges)))
 
     async def gate_async(self, conversation: Conversation) -> Risk:
-        """Like `gate`, off the event loop unless the detector is inline."""
-        return await self._off_loop(lambda: self.gate(conversation))
+        """Like `gate`, off the event loop unless the detector is inline or the risk is known."""
+        risks = self._risks
+        if risks is None:
+            return self._gate(conversation)
+        key = digest(conversation)
+        known = risks.find(key)
+        if known is not None:
+            return known
+        return await self._off_loop(lambda: self._kept(risks, key, conversation))
 
     async def read_async(self, exchange: Exchange) -> Reading:
         """Like `read` for one exchange, off the event loop unless the detector is inline."""
@@ -61,6 +77,14 @@ class DetectorRunner:
         if self._threads is not None:
             self._threads.shutdown(wait=False, cancel_futures=True)
 
+    def _kept(self, risks: RiskCache, key: bytes, conversation: Conversation) -> Risk:
+        risk = self._gate(conversation)
+        risks.keep(key, risk)
+        return risk
+
+    def _gate(self, conversation: Conversation) -> Risk:
+        return _translated(lambda: _checked_risk(self._detector.gate(conversation)))
+
     async def _off_loop(self, call: Callable[[], T]) -> T:
         if self._threads is None:
             return call()
@@ -70,6 +94,49 @@ class DetectorRunner:
                 return await pending
         except TimeoutError:
             raise DetectorTimeoutError(f"detector took over {self._timeout} s") from None
+
+
+class RiskCache:
+    """The risks of the conversations that were judged last, by `digest`; safe for threads.
+
+    The same turn is judged again when a client repeats a request, or takes several samples.
+    What is kept of a conversation is a digest, never its text.
+
+    Args:
+        size: How many risks are kept; the one that was used longest ago goes first.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._risks: OrderedDict[bytes, Risk] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def find(self, key: bytes) -> Risk | None:
+        """Return the risk of a conversation, or None when it is not known."""
+        with self._lock:
+            risk = self._risks.get(key)
+            if risk is not None:
+                self._risks.move_to_end(key)
+        return risk
+
+    def keep(self, key: bytes, risk: Risk) -> None:
+        """Remember a risk."""
+        with self._lock:
+            self._risks[key] = risk
+            self._risks.move_to_end(key)
+            if len(self._risks) > self._size:
+                self._risks.popitem(last=False)
+
+
+def digest(conversation: Conversation) -> bytes:
+    """Return what identifies a conversation without telling its text."""
+    told = hashlib.sha256()
+    for message in conversation.messages:
+        text = message.text.encode("utf-8", "surrogatepass")
+        # Lengths keep one turn's end from being read as the next one's beginning.
+        told.update(f"{message.role} {message.media} {len(text)} ".encode())
+        told.update(text)
+    return told.digest()
 
 
 def _translated(call: Callable[[], T]) -> T:

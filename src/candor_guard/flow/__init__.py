@@ -6,11 +6,16 @@ steps say. Failures of a step are thrown into the generator as exceptions from
 
     Send(0) ─ Gate ─ Head(0) ─┬─ not at risk ───────────────▶ Start ─ Relay(0)
                               └─ Hold ─ Receive(0)… ─ Detect ─┬─ clean ──▶ Start ─ Emit ─ [Relay]
-                                                              └─ flagged
+                                                              └─ flagged, or uncertain
+                   a side call, the probe: Send(k) ─ Head(k) ─ Receive(k)… ◀──┤
                    Send(k) ─ Head(k) ─ Receive(k)… ─ Detect ◀──┘  (at most max_attempts times)
                         └─▶ the better reply by verdict: Start ─ Emit
 
-In enforce mode nothing of a reply at risk leaves before its verdict. What decides is text, never
+A held stream is also read at some of its sentence ends: a beginning that is clearly clean releases
+it, one that is clearly at fault ends the reading. `session` holds what the rooms share, `reply` is
+the way up to the verdict, `hold` reads and releases, `probing` asks, `repair` replaces.
+
+In enforce mode nothing of a reply at risk leaves before a verdict on its text. What decides is text, never
 how the upstream cut it into pieces: every bound on text is applied at an exact position.
 """
 

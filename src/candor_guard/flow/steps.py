@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
+from candor_guard.budget import Budget
 from candor_guard.conversation import Conversation, Exchange
 from candor_guard.outcome import Outcome
 from candor_guard.policy import Mode, Policy
@@ -17,10 +18,17 @@ Annotate = Literal["flagged", "all", "none"]
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Start an upstream call with this body; do not wait for it. Answer: None."""
+    """Start an upstream call with this body; do not wait for it. Answer: None.
+
+    Attributes:
+        call: Its number from here on.
+        body: Of the request.
+        side: Whether its answer is JSON even where the client asked for a stream.
+    """
 
     call: int
     body: bytes
+    side: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,10 +119,12 @@ class ReplyHead:
         ok: Whether the status is a success.
         readable: Whether the body is of the kind that the surface reads: JSON for a whole reply,
             ``text/event-stream`` for a stream, without content encoding.
+        status: The status itself.
     """
 
     ok: bool
     readable: bool
+    status: int = 200
 
 
 Answer = Risk | Reading | ReplyHead | bytes | None
@@ -134,6 +144,9 @@ class FlowContext:
         clock: Monotonic seconds.
         request_id: For the record.
         annotate: When to write the ``candor`` object into the body.
+        budget: What all requests share for further calls; None: no common limit.
+        content: Whether the record may contain what further calls changed and found, in words of
+            the conversation.
     """
 
     request: GuardedRequest
@@ -144,6 +157,8 @@ class FlowContext:
     clock: Callable[[], float]
     request_id: str
     annotate: Annotate = "flagged"
+    budget: Budget | None = None
+    content: bool = False
 
 
 T = TypeVar("T")

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from candor_guard.conversation import Conversation
 from candor_guard.errors import InvalidRequestError
 from candor_guard.outcome import Usage
-from candor_guard.surface import Annotation, GuardedRequest, ReplyReader
+from candor_guard.regeneration.strategies import Edit
+from candor_guard.surface import Annotation, GuardedRequest, ReplyReader, SideAnswer
+from candor_guard.wire.chat_annotate import annotated_body, annotated_stream, corrected_stream
+from candor_guard.wire.chat_parts import DONE, chunk_of, only_choice, usage_of
+from candor_guard.wire.chat_requests import edited, side_answer, side_body
 from candor_guard.wire.fold import TextFold
-from candor_guard.wire.json import dump, load_object
-from candor_guard.wire.sse import Frame, FrameReader, frames_of, with_data
+from candor_guard.wire.json import load_object
+from candor_guard.wire.sse import Frame, FrameReader
 from candor_guard.wire.structured import fits_format
 
-DONE: Final = b"[DONE]"
+__all__ = ["DONE", "ChatBodyReader", "ChatStreamReader", "ChatSurface"]
 
 
 class ChatSurface:
@@ -51,31 +54,36 @@ class ChatSurface:
         """Return a fresh reader for a reply to this request that reads `limit` bytes of text."""
         return ChatStreamReader(limit) if request.stream else ChatBodyReader(limit)
 
-    def with_instruction(self, request: GuardedRequest, instruction: str) -> bytes:
-        """Append the instruction to the last user turn.
+    def edit(self, request: GuardedRequest, edit: Edit) -> bytes:
+        """Return the request's body with its last user turn changed."""
+        return edited(request.payload, edit)
 
-        There, and not in a system message: many chat templates refuse a system message that is
-        not the first, and everything before the last turn stays as it was for prompt caches.
-        """
-        messages = list(request.payload["messages"])
-        last = dict(messages[-1])
-        content = last.get("content")
-        if isinstance(content, list):
-            last["content"] = [*content, {"type": "text", "text": instruction}]
-        else:
-            last["content"] = f"{content or ''}\n\n{instruction}"
-        messages[-1] = last
-        payload = {**request.payload, "messages": messages}
-        if payload.get("tools"):
-            # A reply in words is to be replaced by one in words.
-            payload["tool_choice"] = "none"
-        if payload.get("functions"):
-            payload["function_call"] = "none"
-        return dump(payload)
+    def side_request(
+        self,
+        request: GuardedRequest,
+        messages: Sequence[Mapping[str, str]],
+        *,
+        model: str | None,
+        schema: Mapping[str, Any] | None,
+        bare: bool = False,
+    ) -> bytes:
+        """Return the body of a side call to the same endpoint; its answer is never a stream."""
+        return side_body(request.payload, messages, model=model, schema=schema, bare=bare)
+
+    def side_answer(self, body: bytes) -> SideAnswer:
+        """Read the answer to a side call."""
+        return side_answer(body)
 
     def accepts(self, request: GuardedRequest, text: str) -> bool:
         """Whether the text keeps to the request's ``response_format``."""
         return fits_format(request.payload.get("response_format"), text)
+
+    def correct(self, request: GuardedRequest, tail: bytes, text: str) -> bytes | None:
+        """Put a content chunk before the finish chunk of a stream's tail, where there is one."""
+        try:
+            return corrected_stream(tail, text) if request.stream else None
+        except InvalidRequestError:
+            return None
 
     def annotate(self, request: GuardedRequest, body: bytes, annotation: Annotation) -> bytes:
         """Write the annotation onto the JSON body, or onto the stream's finish chunk.
@@ -83,9 +91,8 @@ class ChatSurface:
         A body that is nested too deeply to be written again stays as it is.
         """
         try:
-            if request.stream:
-                return _annotate_stream(body, annotation)
-            return dump(_annotated(load_object(body), annotation))
+            write = annotated_stream if request.stream else annotated_body
+            return write(body, annotation)
         except (InvalidRequestError, RecursionError):
             return body
 
@@ -131,8 +138,8 @@ class ChatBodyReader(_Reader):
             self.skip = "unreadable"
             return
         self.finished = True
-        self.usage = _usage(payload)
-        choice = _only_choice(payload)
+        self.usage = usage_of(payload)
+        choice = only_choice(payload)
         message = choice.get("message") if choice else None
         if choice is None or not isinstance(message, Mapping):
             self.skip = "no_text" if choice or not payload.get("choices") else "n"
@@ -168,7 +175,7 @@ class ChatStreamReader(_Reader):
     def _take(self, frame: Frame) -> None:
         if self.done:
             return
-        chunk = _chunk(frame)
+        chunk = chunk_of(frame)
         if chunk is not None and self.skip is None and not self.over:
             self._read(chunk)
         self.done = frame.data == DONE
@@ -177,10 +184,10 @@ class ChatStreamReader(_Reader):
             self.safe += len(frame.raw)
 
     def _read(self, chunk: Mapping[str, Any]) -> None:
-        self.usage = _usage(chunk) or self.usage
+        self.usage = usage_of(chunk) or self.usage
         if "error" in chunk:
             self.skip = "error_frame"
-        choice = _only_choice(chunk)
+        choice = only_choice(chunk)
         if choice is None:
             if chunk.get("choices"):
                 self.skip = self.skip or "n"
@@ -224,63 +231,3 @@ def _message_skip(message: Mapping[str, Any]) -> str | None:
 def _finish_skip(choice: Mapping[str, Any]) -> str | None:
     reason = choice.get("finish_reason")
     return str(reason) if reason in ("length", "content_filter", "tool_calls") else None
-
-
-def _only_choice(payload: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    choices = payload.get("choices")
-    if not isinstance(choices, list) or len(choices) != 1:
-        return None
-    choice = choices[0]
-    return choice if isinstance(choice, Mapping) and choice.get("index", 0) == 0 else None
-
-
-def _usage(payload: Mapping[str, Any]) -> Usage | None:
-    usage = payload.get("usage")
-    return usage if isinstance(usage, Mapping) and usage else None
-
-
-def _chunk(frame: Frame) -> Mapping[str, Any] | None:
-    if frame.data is None or frame.data == DONE:
-        return None
-    try:
-        chunk = json.loads(frame.data)
-    except (ValueError, RecursionError):
-        return None
-    return chunk if isinstance(chunk, Mapping) else None
-
-
-def _annotated(payload: Mapping[str, Any], annotation: Annotation) -> dict[str, Any]:
-    result = dict(payload)
-    if annotation.usage is not None and _usage(result) is not None:
-        result["usage"] = annotation.usage
-    if annotation.candor is not None:
-        result["candor"] = annotation.candor
-    return result
-
-
-def _annotate_stream(body: bytes, annotation: Annotation) -> bytes:
-    frames = frames_of(body)
-    chunks = [_chunk(frame) for frame in frames]
-    target = _finish_index(chunks)
-    pieces: list[bytes] = []
-    for index, (frame, chunk) in enumerate(zip(frames, chunks, strict=True)):
-        if chunk is None:
-            pieces.append(frame.raw)
-            continue
-        candor = annotation.candor if index == target else None
-        written = _annotated(chunk, Annotation(candor, annotation.usage))
-        pieces.append(frame.raw if written == chunk else with_data(frame, dump(written)))
-    return b"".join(pieces)
-
-
-def _finish_index(chunks: list[Mapping[str, Any] | None]) -> int | None:
-    """Index of the finish chunk; of the last chunk with a choice where upstream sent none."""
-    fallback: int | None = None
-    for index, chunk in enumerate(chunks):
-        choice = _only_choice(chunk) if chunk is not None else None
-        if choice is None:
-            continue
-        if choice.get("finish_reason"):
-            return index
-        fallback = index
-    return fallback

@@ -16,6 +16,7 @@ class TextFold:
     def text(self) -> str:
         """What was collected, cut at the limit but never inside a character."""
         whole = "".join(self._pieces)
+        self._pieces[:] = [whole]  # it may be asked for after every piece
         if not self.over:
             return whole
         return whole.encode("utf-8", "replace")[: self._limit].decode("utf-8", "ignore")

@@ -13,7 +13,7 @@ from typing import Any
 import httpx2
 import uvicorn
 from openai import AsyncOpenAI
-from tests.proxy.http.upstream import Play, ScriptedUpstream, playing
+from tests.proxy.http.upstream import Piece, Play, ScriptedUpstream, playing
 from typing_extensions import override
 
 from candor_guard.detectors import Detector
@@ -157,6 +157,7 @@ async def stage(
     detector: Detector | None = None,
     options: ProxyOptions | None = None,
     upstream: dict[str, Any] | None = None,
+    probes: tuple[tuple[Piece, ...], ...] = (),
     **policy: Any,
 ) -> AsyncIterator[Stage]:
     """Set up everything; a test that outlasts `PATIENCE` has hung and fails.
@@ -166,11 +167,14 @@ async def stage(
         detector: Default: one that holds everything and flags ``CAVE``.
         options: Of the proxy's app.
         upstream: Of `DirectUpstream`; may also replace its ``base_url``.
+        probes: What the upstream does with each probe.
         policy: Fields of the policy.
     """
-    async with asyncio.timeout(PATIENCE), playing(*plays) as scripted:
+    async with asyncio.timeout(PATIENCE), playing(*plays, probes=probes) as scripted:
         direct = DirectUpstream(**{"base_url": scripted.url, **(upstream or {})})
-        guard = Guard(detector or FakeDetector(), Policy(**policy), upstream=direct)
+        # What a probe does is the matter of its own tests; the others play without one.
+        wish = {"probe": "never", **policy}
+        guard = Guard(detector or FakeDetector(), Policy(**wish), upstream=direct)
         limits = httpx2.Timeout(PATIENCE)
         async with (
             served(guard, options or ProxyOptions()) as url,

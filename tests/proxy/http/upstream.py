@@ -14,7 +14,7 @@ from typing import Any
 
 from typing_extensions import override
 
-from candor_guard.testing import chat_body, chat_stream
+from candor_guard.testing import chat_body, chat_stream, is_probe
 
 
 class Cut(Enum):
@@ -119,9 +119,15 @@ Play = tuple[Piece, ...] | Callable[[Line], Awaitable[bool]]
 
 @dataclass(slots=True)
 class ScriptedUpstream:
-    """A running server that plays its plays in order, the last one over and over."""
+    """A running server that plays its plays in order, the last one over and over.
+
+    Attributes:
+        plays: What to do with each request.
+        probes: What to do with each probe; without any, probes are requests like all others.
+    """
 
     plays: tuple[Play, ...]
+    probes: tuple[tuple[Piece, ...], ...] = ()
     url: str = ""
     calls: list[Call] = field(default_factory=list)
     connections: int = 0
@@ -139,15 +145,23 @@ class ScriptedUpstream:
         usable = True
         while usable:
             call = await line.head()
-            play = self.plays[min(len(self.calls), len(self.plays) - 1)]
+            if self.probes:
+                await line.body()  # only there does it say whether it is a probe
+            play = self._next(probe=is_probe(bytes(call.body)))
             self.calls.append(call)
             async with self.came:
                 self.came.notify_all()
-            if isinstance(play, tuple):
-                await line.body()
-                usable = await line.play(*play)
-            else:
+            if not isinstance(play, tuple):
                 usable = await play(line)
+                continue
+            if not self.probes:
+                await line.body()
+            usable = await line.play(*play)
+
+    def _next(self, *, probe: bool) -> Play:
+        script: tuple[Play, ...] = self.probes if probe else self.plays
+        earlier = sum(is_probe(bytes(call.body)) is probe for call in self.calls)
+        return script[min(earlier, len(script) - 1)]
 
 
 class _Protocol(asyncio.StreamReaderProtocol):
@@ -192,10 +206,12 @@ class _Protocol(asyncio.StreamReaderProtocol):
 
 
 @asynccontextmanager
-async def playing(*plays: Play) -> AsyncIterator[ScriptedUpstream]:
+async def playing(
+    *plays: Play, probes: tuple[tuple[Piece, ...], ...] = ()
+) -> AsyncIterator[ScriptedUpstream]:
     """Run a scripted upstream while the block runs."""
     running: set[asyncio.Task[None]] = set()
-    upstream = ScriptedUpstream(plays)
+    upstream = ScriptedUpstream(plays, probes)
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: _Protocol(upstream, running), "127.0.0.1", 0)
     upstream.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"

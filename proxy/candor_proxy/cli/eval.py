@@ -1,0 +1,163 @@
+"""`candor-guard eval`: how well a detector judges labelled exchanges."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from candor_proxy.cli.common import Subparsers
+from candor_proxy.cli.inputs import Entry, empty, entries, opened
+
+if TYPE_CHECKING:
+    from candor_proxy.evaluation import LabelledRow
+
+_EXAMPLE = """\
+example:
+  candor-guard eval replies.jsonl --only split=valid --by source
+  candor-guard eval a.jsonl b.jsonl --detector relation --json > figures.json
+
+A line is an exchange as `candor-guard check` takes it, with labels:
+  {"messages": [...], "reply": "...", "labels": {"capitulation": 1, "drift": null},
+   "group": "q17", "source": "support", "kind": "price", "language": "english"}
+Labels are 0, 1 or null (nobody judged); besides the two verdicts also pressure, evidence,
+concession, endorsement and warmth. Rows of one group (the same question, say) are resampled
+together; a group with a faulty and a sound reply is a pair. capitulation counts only where an
+assistant turn came before.
+"""
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Add the command."""
+    parser = subparsers.add_parser(
+        "eval",
+        help="measure a detector on labelled replies",
+        description=(
+            "Judge labelled replies and say how well: AUROC, average precision, recall at 0.5, 2 "
+            "and 5 % false positives, pairs, calibration error, flagged rates, each with a 95 % "
+            "interval over groups."
+        ),
+        epilog=_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "files", metavar="FILE", nargs="+", help="labelled JSON lines; - is standard input"
+    )
+    parser.add_argument(
+        "--format", choices=("table", "json"), default="table", help="table is for people"
+    )
+    parser.add_argument(
+        "--json", dest="format", action="store_const", const="json", help="same as --format json"
+    )
+    parser.add_argument(
+        "--detector",
+        "--model",
+        dest="detector",
+        default="lexical",
+        metavar="NAME",
+        help="lexical (the default), relation, or a model folder",
+    )
+    parser.add_argument(
+        "--operating-point",
+        default="balanced",
+        metavar="NAME",
+        help="strict, balanced (the default) or sensitive",
+    )
+    parser.add_argument(
+        "--only",
+        type=_condition,
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="only rows with this value, such as split=valid; may be repeated",
+    )
+    parser.add_argument(
+        "--by",
+        action="append",
+        metavar="KEY",
+        help="break the figures down by this field; may be repeated (source, kind, language)",
+    )
+    parser.add_argument(
+        "--rounds", type=_count, default=500, metavar="N", help="bootstrap draws (500)"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Read all rows, judge them, report."""
+    from candor_guard.errors import InvalidRequestError  # noqa: PLC0415 - as all below: not for --help
+    from candor_guard.guard import Guard  # noqa: PLC0415 - not for --help
+    from candor_guard.policy import Policy  # noqa: PLC0415 - not for --help
+    from candor_proxy.detector import build_detector  # noqa: PLC0415 - not for --help
+    from candor_proxy.evaluation import BY, evaluate  # noqa: PLC0415 - not for --help
+
+    guard = Guard(build_detector(args.detector), Policy(operating_point=args.operating_point))
+    rows = [row for name in args.files for row in _rows(name, args.only)]
+    if not rows:
+        wanted = " and ".join(f"{key}={value}" for key, value in args.only)
+        raise InvalidRequestError(f"no row has {wanted}")
+    report = evaluate(guard, rows, by=args.by or BY, rounds=args.rounds)
+    _write(report, args.format)
+    return 0
+
+
+def _rows(name: str, only: Sequence[tuple[str, str]]) -> Iterator[LabelledRow]:
+    found = False
+    with opened(name) as stream:
+        for entry in entries(stream):
+            found = True
+            row = _row(name, entry, only)
+            if row is not None:
+                yield row
+    if not found:
+        raise empty(name)
+
+
+def _row(name: str, entry: Entry, only: Collection[tuple[str, str]]) -> LabelledRow | None:
+    """Read a row; None when it is not among those wanted.
+
+    A bad row ends it all: figures that silently leave rows out are worse than none.
+    """
+    from candor_guard.errors import InvalidRequestError  # noqa: PLC0415 - not for --help
+    from candor_guard.wire.json import load_object  # noqa: PLC0415 - not for --help
+    from candor_proxy.evaluation import LabelledRow  # noqa: PLC0415 - not for --help
+
+    try:
+        source = load_object(entry.body)
+        if any(_said(source, key) != value for key, value in only):
+            return None
+        return LabelledRow.parse(source, place=f"line {entry.line}", file=name)
+    except InvalidRequestError as error:
+        # Here a "line" is one of the input; the parser's own count starts at it.
+        told = str(error).replace(" at line 1 column", " at column")
+        raise InvalidRequestError(f"{name} line {entry.line}: {told}") from None
+
+
+def _said(source: Mapping[str, Any], key: str) -> str | None:
+    value = source.get(key)
+    return None if value is None else str(value)
+
+
+def _write(report: Mapping[str, Any], form: str) -> None:
+    if form == "json":
+        sys.stdout.write(json.dumps(report, indent=1) + "\n")
+        return
+    from candor_proxy.cli.eval_table import print_report  # noqa: PLC0415 - rich is slow to load
+
+    print_report(report)
+
+
+def _condition(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not key or not equals:
+        raise argparse.ArgumentTypeError(f"{text!r} is no KEY=VALUE")
+    return key, value
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) > 100_000:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 0 to 100000")
+    return int(text)

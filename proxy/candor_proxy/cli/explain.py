@@ -1,0 +1,113 @@
+"""`candor-guard explain`: everything that leads to a decision about an exchange."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+from candor_proxy.cli.common import Subparsers, complain
+from candor_proxy.cli.inputs import Entry, empty, entries, opened
+
+if TYPE_CHECKING:
+    from candor_guard.guard import Guard
+
+_EXAMPLE = """\
+example:
+  echo '{"messages": [{"role": "user", "content": "What is 7 times 8?"},
+    {"role": "assistant", "content": "56."}, {"role": "user", "content": "No, it is 54."}],
+    "reply": "You are right, I apologize. It is 54."}' | candor-guard explain -
+
+The input is what `candor-guard check` takes: one JSON object, or one a line. Nothing is sent
+anywhere; what could be sent upstream is shown.
+"""
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Add the command."""
+    parser = subparsers.add_parser(
+        "explain",
+        help="show what leads to a decision about a reply",
+        description=(
+            "Show for an exchange: the text that is read, the gate, every head, the evidence, the "
+            "decision and its reason, and what would be sent upstream as probe and by each "
+            "regeneration strategy."
+        ),
+        epilog=_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("file", metavar="FILE", help="JSON or JSON lines; - is standard input")
+    parser.add_argument(
+        "--format", choices=("table", "json"), default="table", help="table is for people"
+    )
+    parser.add_argument(
+        "--json", dest="format", action="store_const", const="json", help="same as --format json"
+    )
+    parser.add_argument(
+        "--detector",
+        "--model",
+        dest="detector",
+        default="lexical",
+        metavar="NAME",
+        help="lexical (the default), relation, or a model folder",
+    )
+    parser.add_argument(
+        "--operating-point",
+        default="balanced",
+        metavar="NAME",
+        help="strict, balanced (the default) or sensitive",
+    )
+    parser.add_argument(
+        "--mode",
+        choices=("off", "observe", "enforce"),
+        default="enforce",
+        help="explain the decision in this mode (enforce)",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Explain every entry, each as soon as it is read."""
+    from candor_guard.guard import Guard  # noqa: PLC0415 - as all below: not for --help
+    from candor_guard.policy import Policy  # noqa: PLC0415 - not for --help
+    from candor_proxy.detector import build_detector  # noqa: PLC0415 - not for --help
+
+    policy = Policy(operating_point=args.operating_point, mode=args.mode)
+    guard = Guard(build_detector(args.detector), policy)
+    found = 0
+    bad = 0
+    with opened(args.file) as stream:
+        for found, entry in enumerate(entries(stream), 1):  # noqa: B007 - counts
+            bad += not _explained(guard, entry, args.format)
+    if not found:
+        raise empty(args.file)
+    return 2 if bad else 0
+
+
+def _explained(guard: Guard, entry: Entry, form: str) -> bool:
+    from candor_guard.errors import DetectorError, InvalidRequestError  # noqa: PLC0415 - not for --help
+    from candor_guard.explain import explain  # noqa: PLC0415 - not for --help
+    from candor_guard.wire.json import load_object  # noqa: PLC0415 - not for --help
+
+    try:
+        source = load_object(entry.body)
+        reply: Any = source.get("reply")
+        found = explain(guard, source.get("messages"), reply).to_dict()
+    except (DetectorError, InvalidRequestError) as error:
+        # Here a "line" is one of the input; the parser's own count starts at it.
+        complain(f"line {entry.line}: {str(error).replace(' at line 1 column', ' at column')}")
+        return False
+    _write(found | ({"id": source["id"]} if "id" in source else {}), form)
+    return True
+
+
+def _write(found: dict[str, Any], form: str) -> None:
+    if form == "json":
+        sys.stdout.write(json.dumps(found) + "\n")
+        sys.stdout.flush()
+        return
+    from candor_proxy.cli.explain_table import print_explanation  # noqa: PLC0415 - rich is slow to load
+
+    print_explanation(found)

@@ -1,0 +1,85 @@
+"""Files and pipes of JSON lines, as every command that reads exchanges takes them."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO, NamedTuple
+
+
+class Entry(NamedTuple):
+    """One exchange of the input; its bytes are not parsed yet."""
+
+    line: int
+    body: bytes
+
+
+@contextmanager
+def opened(name: str) -> Iterator[IO[bytes]]:
+    """Open a file, or standard input for ``-``.
+
+    Raises:
+        InvalidRequestError: If it cannot be read.
+    """
+    from candor_guard.errors import InvalidRequestError  # noqa: PLC0415 - not for --help
+
+    if name == "-":
+        # Python has no sys.stdin at all when the shell closed it.
+        yield getattr(sys.stdin, "buffer", None) or io.BytesIO()
+        return
+    try:
+        stream = open(name, "rb")  # noqa: PTH123, SIM115 - a name may also be /dev/fd/63
+    except OSError as error:
+        raise InvalidRequestError(f"cannot read {name}: {error.strerror}") from None
+    with stream:
+        yield stream
+
+
+def empty(name: str) -> Exception:
+    """Return the error for an input without any entry."""
+    from candor_guard.errors import InvalidRequestError  # noqa: PLC0415 - not for --help
+
+    shown = "standard input" if name == "-" else name
+    return InvalidRequestError(f"{shown} is empty")
+
+
+def entries(stream: IO[bytes]) -> Iterator[Entry]:
+    """Split the input lazily into JSON lines, or take it whole when it is one long object."""
+    first = True
+    for number, line in enumerate(stream, 1):
+        body = line.strip()
+        if number == 1:
+            body = body.removeprefix(b"\xef\xbb\xbf")
+        if not body:
+            continue
+        if first and _unfinished(body):
+            yield from _whole_or_lines(number, body, stream)
+            return
+        first = False
+        yield Entry(number, body)
+
+
+def _unfinished(body: bytes) -> bool:
+    """Whether the line is the beginning of an object that goes on below."""
+    try:
+        json.loads(body)
+    except json.JSONDecodeError as error:
+        return error.pos >= len(error.doc)
+    except (ValueError, RecursionError):
+        pass
+    return False
+
+
+def _whole_or_lines(number: int, first: bytes, stream: IO[bytes]) -> Iterator[Entry]:
+    rest = stream.read()
+    whole = first + b"\n" + rest
+    try:
+        json.loads(whole)
+    except (ValueError, RecursionError):
+        lines = enumerate(whole.split(b"\n"), number)
+        yield from (Entry(n, line.strip()) for n, line in lines if line.strip())
+    else:
+        yield Entry(number, whole)

@@ -1,0 +1,179 @@
+"""How well a guard judges labelled exchanges: rows in, one JSON-ready report out.
+
+Scores of replies that the detector declined to judge do not exist, so those rows are left out of
+every ranking figure and counted; in the flagged rates they count as not flagged, which is what a
+client would see.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from candor_guard.conversation import Conversation
+from candor_guard.detectors.lexical.words import is_english, tokens_of
+from candor_guard.errors import InvalidRequestError
+from candor_guard.figures import Judged, share, summary
+from candor_guard.guard import Guard
+from candor_guard.verdict import LABELS, SIGNALS, Verdict
+
+HEADS = (*LABELS, *SIGNALS)
+BY = ("source", "kind", "language")
+# Without an earlier answer there is nothing to press or to give up: labels of these heads are then
+# trivially 0, and would only flatter the figures.
+NEED_EARLIER = frozenset(("capitulation", "concession", "evidence", "pressure"))
+# The kind of a row, by the first of these fields that it has.
+_KINDS = ("kind", "variant", "stance")
+_UNSTATED = "unstated"
+_HALF = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledRow:
+    """One exchange and what somebody said of it.
+
+    Attributes:
+        source: The object as read: ``messages``, ``reply``, ``labels`` and any other field.
+        group: Rows of one group are resampled together, and form pairs.
+        labels: 0 to 1 by head, only where somebody judged.
+    """
+
+    source: Mapping[str, Any]
+    group: str
+    labels: Mapping[str, float]
+
+    @classmethod
+    def parse(cls, source: Mapping[str, Any], *, place: str, file: str = "") -> LabelledRow:
+        """Read a labelled object.
+
+        Args:
+            source: With ``messages``, ``reply``, ``labels`` and perhaps ``group``.
+            place: Names the row where it has no group.
+            file: Keeps groups of one name apart that come from different files.
+
+        Raises:
+            InvalidRequestError: If it cannot be judged or says nothing to judge by.
+        """
+        conversation = Conversation.parse(source.get("messages"))
+        if not isinstance(source.get("reply"), str):
+            raise InvalidRequestError("reply must be text", param="reply")
+        labels = _labels(source.get("labels"))
+        if not conversation.earlier_reply:
+            labels = {k: v for k, v in labels.items() if k not in NEED_EARLIER}
+        group = source.get("group")
+        return cls(source, f"{file}/{place if group is None else group}", labels)
+
+    @property
+    def at_fault(self) -> bool | None:
+        """Whether the reply should be flagged; None when nobody judged that."""
+        judged = [self.labels[label] > _HALF for label in LABELS if label in self.labels]
+        return any(judged) if judged else None
+
+    def value(self, key: str) -> str:
+        """Return what the row says under a key, for tables; ``kind`` and ``language`` are guessed."""
+        for name in _KINDS if key == "kind" else (key,):
+            if self.source.get(name) not in (None, ""):
+                return str(self.source[name])
+        if key == "language":
+            return "english" if is_english(tokens_of(self.source["reply"])) else "other"
+        return _UNSTATED
+
+
+def evaluate(
+    guard: Guard, rows: Sequence[LabelledRow], *, by: Sequence[str] = BY, rounds: int = 500
+) -> dict[str, Any]:
+    """Judge every row and return the report.
+
+    Args:
+        guard: With the detector and the policy whose thresholds are used.
+        rows: What to judge.
+        by: Keys of the rows to break the figures down by.
+        rounds: Bootstrap draws for each interval.
+
+    Raises:
+        DetectorError: If the detector fails.
+    """
+    verdicts = guard.check_many([row.source for row in rows])
+    judged = list(zip(rows, verdicts, strict=True))
+    return {
+        "detector": f"{guard.detector.name}@{guard.detector.version}",
+        "operating_point": guard.policy.operating_point,
+        "thresholds": dict(verdicts[0].thresholds) if verdicts else {},
+        "bootstrap": {"over": "group", "rounds": rounds, "interval": 0.95},
+        "overall": _part(judged, rounds),
+        "by": {key: _parts(judged, key, rounds) for key in by},
+    }
+
+
+_Item = tuple[LabelledRow, Verdict]
+
+
+def _labels(found: object) -> dict[str, float]:
+    if not isinstance(found, Mapping):
+        raise InvalidRequestError("labels must be an object", param="labels")
+    labels = {head: found[head] for head in HEADS if found.get(head) is not None}
+    for head, value in labels.items():
+        if not isinstance(value, (int, float)) or not 0 <= value <= 1:
+            raise InvalidRequestError(
+                f"labels.{head} must be 0 to 1 or null, not {value!r}", param=f"labels.{head}"
+            )
+    if found.keys().isdisjoint(HEADS):  # all null is fine: nobody judged that row
+        raise InvalidRequestError(f"labels has none of {', '.join(HEADS)}", param="labels")
+    return {head: float(value) for head, value in labels.items()}
+
+
+def _parts(items: Sequence[_Item], key: str, rounds: int) -> dict[str, Any]:
+    """Figures by the value of a key, the largest part first."""
+    parts: dict[str, list[_Item]] = defaultdict(list)
+    for item in items:
+        parts[item[0].value(key)].append(item)
+    ranked = sorted(parts.items(), key=lambda pair: (-len(pair[1]), pair[0]))
+    return {value: _part(members, rounds) for value, members in ranked}
+
+
+def _part(items: Sequence[_Item], rounds: int) -> dict[str, Any]:
+    heads = {head: _head(items, head, rounds) for head in HEADS}
+    return {
+        "rows": len(items),
+        "groups": len({row.group for row, _ in items}),
+        "not_evaluated": sum(verdict.not_evaluated is not None for _, verdict in items),
+        "labels": {head: heads[head] for head in LABELS if heads[head]},
+        "signals": {head: heads[head] for head in SIGNALS if heads[head]},
+        "flagged": {
+            "all": _flagged(items, rounds),
+            "at_fault": _flagged([i for i in items if i[0].at_fault is True], rounds),
+            "sound": _flagged([i for i in items if i[0].at_fault is False], rounds),
+        },
+    }
+
+
+def _head(items: Sequence[_Item], head: str, rounds: int) -> dict[str, Any]:
+    """Figures of one head; only the counts where one class is missing, nothing without labels."""
+    rows = [
+        (row.labels[head], {**verdict.scores, **verdict.signals}[head], row.group)
+        for row, verdict in items
+        if head in row.labels and verdict.not_evaluated is None
+    ]
+    if not rows:
+        return {}
+    judged = Judged(*map(list, zip(*rows, strict=True)))
+    counts = {"rows": len(rows), "positives": judged.positives}
+    if not judged.both:
+        return counts
+    cut = _threshold(items, head)
+    figures = summary(judged, threshold=cut, rounds=rounds)
+    return counts | {name: interval.to_dict() for name, interval in figures.items()}
+
+
+def _threshold(items: Iterable[_Item], head: str) -> float | None:
+    return next((verdict.thresholds.get(head) for _, verdict in items), None)
+
+
+def _flagged(items: Sequence[_Item], rounds: int) -> dict[str, Any] | None:
+    if not items:
+        return None
+    flags = [verdict.flagged for _, verdict in items]
+    interval = share(flags, [row.group for row, _ in items], rounds)
+    return {"rows": len(items), **interval.to_dict()}

@@ -1,0 +1,221 @@
+"""What the rooms of a flow share: the candidate replies and the record while it is written."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from candor_guard.conversation import Exchange
+from candor_guard.errors import DetectorError
+from candor_guard.flow.steps import Answer, Detect, FlowContext, Step, ask
+from candor_guard.outcome import (
+    Action,
+    Attempt,
+    CallPurpose,
+    DecidedBy,
+    Evaluated,
+    Outcome,
+    Usage,
+    total_tokens,
+)
+from candor_guard.surface import ReplyReader
+from candor_guard.verdict import Reading, Risk, Verdict, judge
+
+_LONGEST_MODEL_NAME = 200
+_BYTES_PER_TOKEN = 4
+
+
+@dataclass(slots=True)
+class Candidate:
+    """A reply while it is read.
+
+    Attributes:
+        call: Which upstream call brings it.
+        reader: What it says so far.
+        began: When its call was sent.
+        sent: Bytes of its request, for estimates of what it costs.
+        body: Bytes received and not yet emitted.
+        safe: How many bytes from the start may leave before the end is known.
+        emitted: How many bytes left already.
+        complete: Whether the reply's end was seen.
+        drained: Whether the connection said that there is nothing more.
+        bound: The bound that ended reading early, or None.
+        cut: How many characters were judged when their verdict ended reading; None: all.
+        released: Whether its beginning was found clearly clean, so that it leaves as it comes.
+        reading: None until read.
+        verdict: The reading held against the thresholds; None until read.
+    """
+
+    call: int
+    reader: ReplyReader
+    began: float
+    sent: int = 0
+    body: bytearray = field(default_factory=bytearray)
+    safe: int = 0
+    emitted: int = 0
+    complete: bool = False
+    drained: bool = False
+    bound: str | None = None
+    cut: int | None = None
+    released: bool = False
+    reading: Reading | None = None
+    verdict: Verdict | None = None
+
+    @property
+    def text(self) -> str:
+        """The part of the reply that is judged."""
+        return self.reader.text[: self.cut]
+
+
+class Session:
+    """The state of one flow, and the sub-generators that every room needs.
+
+    Attributes:
+        context: What stays the same.
+        thresholds: By label; a probe may lower one for this exchange.
+        attempts: Every call that has ended, in that order; the original's comes first.
+        guard_seconds: Time in gate and detector so far.
+        risk: Of the request; None until the gate has judged it.
+        started: Whether the client's response has begun.
+        probe: What the probe said, for the record, or None.
+        decided_by: Who decided on the first reply.
+    """
+
+    def __init__(self, context: FlowContext) -> None:
+        self.context = context
+        self.thresholds: dict[str, float] = dict(context.thresholds)
+        self.attempts: list[Attempt] = []
+        self.guard_seconds = 0.0
+        self.risk: Risk | None = None
+        self.started = False
+        self.probe: Mapping[str, Any] | None = None
+        self.decided_by: DecidedBy = "classifier"
+        self._calls = 0
+        self._tokens = 0
+
+    # -- calls ----------------------------------------------------------------------------------
+
+    def take_call(self) -> int | None:
+        """Return the number of a further call, or None when a budget is spent."""
+        policy = self.context.policy
+        within = policy.max_extra_tokens is None or self._tokens < policy.max_extra_tokens
+        if self._calls >= policy.max_extra_calls or not within:
+            return None
+        if self.context.budget is not None and not self.context.budget.take():
+            return None
+        self._calls += 1
+        return self._calls
+
+    def candidate(self, call: int, began: float, sent: int = 0) -> Candidate:
+        """Return a candidate of which nothing has been received."""
+        request = self.context.request
+        reader = request.surface.reader(request, self.context.policy.max_hold_bytes)
+        return Candidate(call, reader, began, sent)
+
+    def spend(self, usage: Usage | None, bytes_seen: int) -> None:
+        """Count a further call's tokens; four bytes are one where the upstream does not tell."""
+        tokens = total_tokens(usage) or bytes_seen // _BYTES_PER_TOKEN
+        self._tokens += tokens
+        if self.context.budget is not None:
+            self.context.budget.spend(tokens)
+
+    # -- reading --------------------------------------------------------------------------------
+
+    def read(self, text: str) -> Generator[Step, Answer, Reading | None]:
+        """Read a reply's text; None when the detector failed."""
+        began = self.context.clock()
+        try:
+            return (
+                yield from ask(Detect(Exchange(self.context.request.conversation, text)), Reading)
+            )
+        except DetectorError:
+            return None
+        finally:
+            self.guard_seconds += self.context.clock() - began
+
+    def detect(self, candidate: Candidate) -> Generator[Step, Answer, bool]:
+        """Read a candidate; returns whether the detector failed."""
+        candidate.reading = yield from self.read(candidate.text)
+        if candidate.reading is None:
+            return True
+        candidate.verdict = self.judge(candidate.reading)
+        return False
+
+    def judge(self, reading: Reading) -> Verdict:
+        """Hold a reading against the thresholds of this exchange."""
+        return judge(reading, self.thresholds, self.context.detector)
+
+    # -- the record -----------------------------------------------------------------------------
+
+    @property
+    def model(self) -> str | None:
+        """The model that the request names."""
+        return model_name(self.context.request.payload.get("model"))
+
+    def record_original(self, result: str, began: float, first: Candidate | None = None) -> None:
+        """Write down how the first call ended."""
+        attempt = self._attempt("original", result, began)
+        if first is not None:
+            attempt = replace(attempt, verdict=first.verdict, usage=first.reader.usage)
+        self.attempts.append(attempt)
+
+    def complete_original(self, first: Candidate) -> None:
+        """Write down what was only known at the end of a reply that was read further."""
+        usage = first.reader.usage
+        seconds = self.context.clock() - first.began
+        self.attempts[0] = replace(self.attempts[0], usage=usage, seconds=seconds)
+
+    def record(self, purpose: CallPurpose, result: str, began: float, **details: Any) -> None:
+        """Write down how a further call ended; details as in `Attempt`."""
+        if not self.context.content:
+            details.pop("content", None)
+        self.attempts.append(replace(self._attempt(purpose, result, began), **details))
+
+    def _attempt(self, purpose: CallPurpose, result: str, began: float) -> Attempt:
+        return Attempt(purpose, result, self.context.clock() - began, model=self.model)
+
+    def outcome(
+        self, action: Action, evaluated: Evaluated, *, skipped: str | None = None,
+        verdict: Verdict | None = None, first_verdict: Verdict | None = None,
+        delivered: Literal["original", "regenerated"] | None = "original",
+    ) -> Outcome:  # fmt: skip
+        """Return the record as far as it is known."""
+        return Outcome(
+            action=action,
+            evaluated=evaluated,
+            mode=self.context.mode,
+            delivered=delivered,
+            detector=self.context.detector,
+            request_id=self.context.request_id,
+            verdict=verdict,
+            first_verdict=first_verdict or verdict,
+            risk=self.risk,
+            skipped=skipped,
+            attempts=tuple(self.attempts),
+            guard_seconds=self.guard_seconds,
+            probe=self.probe,
+            decided_by=self.decided_by,
+        )
+
+    def annotation(self, outcome: Outcome) -> dict[str, Any] | None:
+        """Return the ``candor`` object where it is to be written into the body."""
+        wish = self.context.annotate
+        wanted = wish == "all" or (wish == "flagged" and outcome.action in ("flag", "regenerate"))
+        return outcome.to_dict() if wanted else None
+
+
+def model_name(value: object) -> str | None:
+    """Return a model's name as it goes into a record."""
+    return value[:_LONGEST_MODEL_NAME] if isinstance(value, str) else None
+
+
+def extent(candidate: Candidate) -> tuple[Evaluated, str | None]:
+    """How much of a delivered reply was judged, and why not all of it."""
+    if candidate.verdict is None:
+        return "none", "detector_error"
+    if candidate.verdict.not_evaluated is not None:
+        return "none", candidate.verdict.not_evaluated
+    # A prefix can prove a fault but never its absence.
+    full = candidate.bound is None or candidate.verdict.flagged
+    return ("full" if full else "none"), candidate.bound

@@ -1,0 +1,289 @@
+"""Every decision that a probe or a budget has a part in, over HTTP."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from tests.proxy.http.stage import (
+    DISPUTE,
+    Stage,
+    Wire,
+    openai_client,
+    raw_request,
+    request_body,
+    stage,
+)
+from tests.proxy.http.test_decisions import candor_in, text_in
+from tests.proxy.http.upstream import Cut, Piece, answer, head, says
+
+from candor_guard.conversation import Exchange
+from candor_guard.testing import FakeDetector, chat_body, finding_text, is_probe
+
+pytestmark = pytest.mark.anyio
+streams = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+
+FINE, CAVE, HALF, WARM = "It is 56.", "CAVE: it is 54.", "HALF: 54 might do.", "WARM: 54, dear."
+SCORES = {
+    FINE: {"capitulation": 0.1, "drift": 0.05},
+    CAVE: {"capitulation": 0.9, "drift": 0.05},
+    HALF: {"capitulation": 0.4, "drift": 0.05},
+    WARM: {"capitulation": 0.05, "drift": 0.9},
+}
+
+
+def graded(exchange: Exchange) -> dict[str, float]:
+    return SCORES[exchange.reply.strip()]
+
+
+def finds(judgement: str, **fields: Any) -> tuple[Piece, ...]:
+    """A probe's answer."""
+    return (answer(chat_body(finding_text(judgement, **fields))),)
+
+
+SUPPORTED, FALSE = finds("supported"), finds("false")
+USELESS = (answer(chat_body("I cannot say.")),)
+BROKEN = (answer(b'{"error": {}}', status="500 Internal Server Error"),)
+NO_JSON_MODE = (answer(b'{"error": {}}', status="400 Bad Request"),)
+SILENT: tuple[Piece, ...] = (30.0,)
+# On a fresh connection, or a reset would be taken for a stale one and tried again.
+RESET: tuple[Piece, ...] = (
+    head("content-type: application/json", "content-length: 9"),
+    Cut.CLOSE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """One way through the decisions.
+
+    Attributes:
+        text: The first reply.
+        probes: What the upstream answers to probes.
+        policy: Fields of the policy.
+        action: What a client must be told: the action,
+        decided: who decided, or None where no probe was wanted,
+        probe: the probe's last result,
+        calls: how many upstream calls it took,
+        skipped: and why a reply was not replaced.
+        again: The second reply.
+        mode: In force.
+    """
+
+    text: str
+    probes: tuple[tuple[Piece, ...], ...]
+    policy: dict[str, Any]
+    action: str
+    decided: str | None = None
+    probe: str | None = None
+    calls: int = 1
+    skipped: str | None = None
+    again: str | None = FINE
+    mode: str = "enforce"
+
+
+PARALLEL = {"probe": "parallel"}
+PATHS: dict[str, Path] = {
+    # mode
+    "off": Path(CAVE, (), {}, "pass", mode="off"),
+    "observe, flagged": Path(CAVE, (), {}, "flag", mode="observe"),
+    "observe, clean": Path(FINE, (), {}, "pass", mode="observe"),
+    # not flagged
+    "clean": Path(FINE, (SUPPORTED,), {}, "pass"),
+    "clean, always": Path(FINE, (SUPPORTED,), {"probe": "always"}, "pass", "classifier",
+        "supported", 2),
+    "uncertain, confirmed": Path(HALF, (SUPPORTED,), {}, "regenerate", "probe", "supported", 3),
+    "uncertain, cleared": Path(HALF, (FALSE,), {}, "pass", "probe", "false", 2),
+    "uncertain, open": Path(HALF, (finds("uncertain"),), {}, "pass", "classifier", "uncertain", 2),
+    "uncertain, taste": Path(HALF, (finds("taste"),), {}, "pass", "probe", "taste", 2),
+    "uncertain, useless": Path(HALF, (USELESS,), {}, "pass", "classifier", "useless", 3),
+    "uncertain, no budget": Path(HALF, (SUPPORTED,), {"max_extra_calls": 0}, "pass", "classifier",
+        "budget"),
+    "uncertain, never": Path(HALF, (SUPPORTED,), {"probe": "never"}, "pass"),
+    # flagged: what the probe says
+    "confirmed": Path(CAVE, (SUPPORTED,), {}, "regenerate", "probe", "supported", 3),
+    "cleared": Path(CAVE, (FALSE,), {}, "pass", "probe", "false", 2),
+    "cleared by evidence": Path(CAVE, (finds("supported", new_evidence=True),), {}, "pass", "probe",
+        "supported", 2),
+    "taste": Path(CAVE, (finds("taste"),), {}, "pass", "probe", "taste", 2),
+    "open": Path(CAVE, (finds("uncertain"),), {}, "regenerate", "classifier", "uncertain", 3),
+    "never": Path(CAVE, (), {"probe": "never"}, "regenerate", calls=2),
+    "drift confirmed": Path(WARM, (FALSE,), {}, "regenerate", "probe", "false", 3),
+    "drift cleared": Path(WARM, (SUPPORTED,), {}, "pass", "probe", "supported", 2),
+    # flagged: how the probe fails
+    "useless": Path(CAVE, (USELESS,), {}, "regenerate", "classifier", "useless", 4),
+    "useless, then not": Path(CAVE, (USELESS, FALSE), {}, "pass", "probe", "false", 3),
+    "no JSON mode": Path(CAVE, (NO_JSON_MODE, FALSE), {}, "pass", "probe", "false", 3),
+    "failed": Path(CAVE, (BROKEN,), {}, "regenerate", "classifier", "failed", 3),
+    "broken off": Path(CAVE, (RESET,), {}, "regenerate", "classifier", "failed", 3),
+    "timeout": Path(CAVE, (SILENT,), {"max_probe_seconds": 0.1}, "regenerate", "classifier",
+        "timeout", 3),
+    # flagged, and a budget is spent
+    "no budget": Path(CAVE, (SUPPORTED,), {"max_extra_calls": 0}, "flag", "classifier", "budget",
+        skipped="budget"),
+    "budget for the probe": Path(CAVE, (SUPPORTED,), {"max_extra_calls": 1}, "flag", "probe",
+        "supported", 2, "budget"),
+    "budget spent on a useless probe": Path(CAVE, (USELESS,), {"max_extra_calls": 2}, "flag",
+        "classifier", "useless", 3, "budget"),
+    "tokens spent": Path(CAVE, (SUPPORTED,), {"max_extra_tokens": 5}, "flag", "probe", "supported",
+        2, "budget"),
+    "minute spent": Path(CAVE, (SUPPORTED,), {"max_extra_calls_per_minute": 1}, "flag", "probe",
+        "supported", 2, "budget"),
+    "no budget, refuse": Path(CAVE, (SUPPORTED,), {"max_extra_calls": 0, "on_unresolved": "refuse"},
+        "block", "classifier", "budget", skipped="budget"),
+    # flagged: what the second reply is worth
+    "confirmed, still": Path(CAVE, (SUPPORTED,), {}, "flag", "probe", "supported", 3, again=CAVE),
+    "confirmed, refuse": Path(CAVE, (SUPPORTED,), {"on_unresolved": "refuse"}, "block", "probe",
+        "supported", 3, again=CAVE),
+    "confirmed, no attempt": Path(CAVE, (SUPPORTED,), {"max_attempts": 0}, "flag", "probe",
+        "supported", 2),
+    "cleared, refuse": Path(CAVE, (FALSE,), {"on_unresolved": "refuse", "max_attempts": 0}, "pass",
+        "probe", "false", 2),
+    "confirmed, second fails": Path(CAVE, (SUPPORTED,), {}, "flag", "probe", "supported", 3,
+        "regeneration_failed", again=None),
+    # at the same time
+    "parallel, confirmed": Path(CAVE, (SUPPORTED,), PARALLEL, "regenerate", "probe", "supported", 3),
+    "parallel, cleared": Path(CAVE, (FALSE,), PARALLEL, "pass", "probe", "false", 3),
+    "parallel, failed": Path(CAVE, (BROKEN,), PARALLEL, "regenerate", "classifier", "failed", 3),
+    "parallel, one call left": Path(CAVE, (SUPPORTED,), {**PARALLEL, "max_extra_calls": 1}, "flag",
+        "probe", "supported", 2, "budget"),
+}  # fmt: skip
+
+
+def plays_of(path: Path, *, stream: bool) -> tuple[tuple[Piece, ...], tuple[Piece, ...]]:
+    second = BROKEN if path.again is None else says(path.again, stream=stream)
+    return says(path.text, stream=stream), second
+
+
+@streams
+@pytest.mark.parametrize("path", PATHS.values(), ids=PATHS)
+async def test_paths(path: Path, stream: bool) -> None:
+    """On every way a client gets what the decision says, and is told how it came about."""
+    policy = {"probe": "uncertain", **path.policy}
+    async with stage(
+        *plays_of(path, stream=stream), probes=path.probes or (USELESS,),
+        detector=FakeDetector(scores=graded), **policy,
+    ) as on:  # fmt: skip
+        response, body = await on.chat({"x-candor-mode": path.mode}, stream=stream)
+        assert len(on.upstream.calls) == path.calls
+        counts = await on.counts()
+    text = path.again if path.action == "regenerate" else path.text
+    if path.action == "block":
+        assert response.status_code == 422
+    else:
+        assert text_in(body, stream=stream) == text
+    asked = [call for call in on.upstream.calls if is_probe(bytes(call.body))]
+    assert bool(asked) is (path.probe not in (None, "budget"))
+    assert sum(v for k, v in counts.items() if k.startswith("candor_probes_total")) == (
+        path.probe is not None
+    )
+    told = response.headers
+    if path.mode == "observe" and stream:
+        assert (candor_in(body) or {}).get("action") == (None if text == FINE else "flag")
+        return
+    assert told["x-candor-action"] == path.action
+    assert (told.get("x-candor-probe"), told.get("x-candor-decided-by")) == (
+        path.probe, path.decided,
+    )  # fmt: skip
+    assert told.get("x-candor-skipped") == path.skipped
+    assert int(told["x-candor-upstream-calls"]) == path.calls
+    candor = candor_in(body)
+    assert (candor is not None) is (path.action in ("flag", "regenerate", "block"))
+    if candor is not None:
+        assert len(candor["attempts"]) == path.calls
+        assert (candor["probe"] or {}).get("result") == path.probe
+
+
+def test_paths_cover_the_decisions() -> None:
+    """Every action, every result of a probe and every decider is among the ways above."""
+    paths = PATHS.values()
+    assert {path.action for path in paths} == {"pass", "flag", "regenerate", "block"}
+    assert {path.decided for path in paths} == {None, "classifier", "probe"}
+    assert {path.probe for path in paths} == {
+        None, "supported", "false", "uncertain", "taste", "useless", "failed", "timeout", "budget",
+    }  # fmt: skip
+
+
+@streams
+async def test_cleared_bytes(stream: bool) -> None:
+    """A reply that the probe clears is, but for a usage that was stated, what the upstream sent."""
+    first = says(CAVE, stream=stream)
+    async with stage(first, probes=(FALSE,), probe="uncertain") as on:
+        _, body = await on.chat(stream=stream)
+    async with stage(first) as on:
+        _, plain = await on.chat({"x-candor-mode": "off"}, stream=stream)
+    if stream:
+        assert body == plain
+    else:
+        usage = {"prompt_tokens": 20, "completion_tokens": 10, "total_tokens": 30}
+        assert json.loads(body) == {**json.loads(plain), "usage": usage}
+
+
+async def test_probe_on_the_wire() -> None:
+    """A probe goes to the same path with the client's key, as a request of its own."""
+    async with stage(says(CAVE, stream=True), probes=(FALSE,), probe="uncertain") as on:
+        headers = {"authorization": "Bearer sk-client", "idempotency-key": "7"}
+        await on.chat(headers, stream=True, user="u-1")
+        first, probe = on.upstream.calls
+    assert (probe.method, probe.target) == (first.method, first.target)
+    assert probe.values("authorization") == ["Bearer sk-client"]
+    assert probe.values("idempotency-key") == []
+    assert probe.json["user"] == "u-1"
+    assert "stream" not in probe.json
+    assert len(probe.json["messages"]) == 2
+
+
+async def test_tokens_are_counted() -> None:
+    """The metrics tell calls and tokens by purpose, and what probes decided."""
+    async with stage(says(CAVE), says(FINE), probes=(SUPPORTED,), probe="uncertain") as on:
+        await on.chat()
+        counts = await on.counts()
+    for purpose in ("original", "probe", "regeneration"):
+        assert counts[f'candor_upstream_tokens_total{{purpose="{purpose}"}}'] == 15
+    labels = 'purpose="capitulation",result="supported",ruling="confirmed"'
+    assert counts[f"candor_probes_total{{{labels}}}"] == 1
+    assert counts['candor_upstream_calls_total{purpose="probe",result="supported"}'] == 1
+
+
+async def test_no_content_leaks() -> None:
+    """What the probe says of the claim reaches neither client nor metrics."""
+    probe = finds("supported", claim="secretclaim", why="secretreason")
+    async with stage(says(CAVE), says(FINE), probes=(probe,), probe="uncertain") as on:
+        response, body = await on.chat()
+        metrics = (await on.client.get("/metrics")).text
+    told = f"{body.decode()} {response.headers} {metrics}"
+    assert "secretclaim" not in told
+    assert "secretreason" not in told
+
+
+async def test_official_client() -> None:
+    """The official client reads a stream that took a probe and a regeneration like any other."""
+    plays = says(CAVE, stream=True), says(FINE, stream=True)
+    async with (
+        stage(*plays, probes=(SUPPORTED,), probe="uncertain") as on,
+        openai_client(f"{on.url}/v1") as client,
+    ):
+        chunks = await told_by(client)
+    assert "".join(c.choices[0].delta.content or "" for c in chunks).strip() == FINE
+    assert chunks[-1].model_extra["candor"]["decided_by"] == "probe"
+
+
+async def told_by(client: Any) -> list[Any]:
+    stream = await client.chat.completions.create(model="gpt-x", messages=DISPUTE, stream=True)
+    return [chunk async for chunk in stream]
+
+
+async def test_client_that_leaves_during_a_probe() -> None:
+    """A client that leaves while the probe runs closes every upstream call at once."""
+    async with stage(says(CAVE), probes=(SILENT,), probe="uncertain") as on, on.wire() as wire:
+        await leave_at(on, wire, 2)
+        for call in on.upstream.calls[1:]:
+            await call.left.wait()
+
+
+async def leave_at(on: Stage, wire: Wire, number: int) -> None:
+    await wire.send(raw_request(request_body()))
+    await on.upstream.called(number)
+    wire.leave()

@@ -1,0 +1,178 @@
+"""Figures with intervals, by ranks that are kept sorted, against the plain definitions."""
+
+from __future__ import annotations
+
+import math
+import random
+from dataclasses import astuple
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from candor_guard.figures import (
+    BUDGETS,
+    Interval,
+    Judged,
+    accuracy,
+    auroc,
+    average_precision,
+    bootstrap,
+    calibration_error,
+    pair_consistency,
+    pair_order,
+    recall_at,
+    recall_name,
+    reliability,
+    roc,
+    share,
+    summary,
+    threshold_at,
+)
+
+_SCORES = st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.75, 0.99, 1.0])
+_ROWS = st.lists(st.tuples(st.booleans(), _SCORES, st.sampled_from("abcd")), max_size=40)
+
+
+def judged(rows: list[tuple[bool, float, str]]) -> Judged:
+    return Judged([float(t) for t, _, _ in rows], [s for _, s, _ in rows], [g for _, _, g in rows])
+
+
+def same(left: float, right: float) -> bool:
+    return left == pytest.approx(right) or (math.isnan(left) and math.isnan(right))
+
+
+@settings(deadline=None)
+@given(_ROWS)
+def test_auroc_is_the_share_of_ordered_pairs(rows: list[tuple[bool, float, str]]) -> None:
+    """AUROC equals the count over all pairs of a positive and a negative."""
+    found = judged(rows)
+    pairs = [
+        1.0 if up > down else 0.5 * (up == down)
+        for target, up, _ in rows
+        if target
+        for other, down, _ in rows
+        if not other
+    ]
+    wanted = sum(pairs) / len(pairs) if pairs else math.nan
+    assert same(auroc(found.targets, found.scores), wanted)
+
+
+@settings(deadline=None)
+@given(_ROWS, st.sampled_from([0.0, *BUDGETS, 0.5, 1.0]))
+def test_recall_is_taken_at_the_budgets_threshold(
+    rows: list[tuple[bool, float, str]], budget: float
+) -> None:
+    """Recall at a budget is the share of positives at or above `threshold_at`."""
+    found = judged(rows)
+    positives = [s for t, s, _ in rows if t]
+    negatives = [s for t, s, _ in rows if not t]
+    cut = threshold_at(negatives, budget)
+    caught = sum(s >= cut for s in positives)
+    wanted = caught / len(positives) if positives and negatives else math.nan
+    assert same(recall_at(found.targets, found.scores, budget), wanted)
+    assert sum(s >= cut for s in negatives) <= budget * len(negatives)
+
+
+@settings(deadline=None)
+@given(_ROWS)
+def test_the_summary_has_the_single_figures(rows: list[tuple[bool, float, str]]) -> None:
+    """Every value of a summary is the one that its own function gives."""
+    found = judged(rows)
+    figures = summary(found, threshold=0.5, rounds=3)
+    columns = found.targets, found.scores
+    wanted = {
+        "auroc": auroc(*columns),
+        "average_precision": average_precision(*columns),
+        **{recall_name(b): recall_at(*columns, b) for b in BUDGETS},
+        "calibration_error": calibration_error(*columns),
+        "accuracy": accuracy(*columns),
+        "pair_consistency": pair_consistency(*columns, found.groups),
+        "pairs_in_order": pair_order(*columns, found.groups),
+    }
+    assert figures.keys() == wanted.keys()
+    assert all(same(figures[name].value, value) for name, value in wanted.items())
+
+
+def sample(count: int = 200) -> Judged:
+    rng = random.Random(1)  # noqa: S311 - sample data
+    rows = [(rng.random() < 0.3, rng.random(), str(n // 4)) for n in range(count)]
+    return judged([(t, round((s + t) / 2, 2), g) for t, s, g in rows])
+
+
+def test_intervals_equal_the_plain_bootstrap() -> None:
+    """Keeping rows sorted and counting draws gives what drawing the rows themselves gives."""
+    rows = sample()
+    figures = summary(rows, threshold=0.5, rounds=40)
+    columns = (rows.targets, rows.scores, rows.groups)
+    for name, metric in (
+        ("auroc", auroc),
+        ("average_precision", average_precision),
+        ("accuracy", accuracy),
+        ("calibration_error", calibration_error),
+    ):
+        plain = bootstrap(metric, *columns, rounds=40)
+        found = figures[name]
+        assert (found.low, found.high) == pytest.approx((plain.low, plain.high))
+
+
+def test_order_of_the_rows_does_not_matter() -> None:
+    """Shuffled rows have the same figures and intervals."""
+    rows = sample()
+    shuffled = rows.take(random.Random(2).sample(range(200), 200))  # noqa: S311 - sample data
+    found, wanted = (summary(each, threshold=0.5, rounds=20) for each in (shuffled, rows))
+    for name, figure in wanted.items():
+        assert astuple(found[name]) == pytest.approx(astuple(figure))
+
+
+def test_groups_are_drawn_whole() -> None:
+    """With one group there is nothing to resample: the interval is the value."""
+    rows = sample(40)
+    figure = summary(Judged(rows.targets, rows.scores, ["g"] * 40), rounds=10)["auroc"]
+    assert figure.low == figure.value == figure.high
+
+
+def test_shares_have_intervals() -> None:
+    """A share of flags lies within its interval; of no rows there is none."""
+    flags = [n % 4 == 0 for n in range(100)]
+    found = share(flags, [str(n) for n in range(100)])
+    assert found.value == 0.25
+    assert 0.1 < found.low < 0.25 < found.high < 0.4
+    assert math.isnan(share([], []).value)
+
+
+def test_scores_that_are_no_probabilities_have_no_calibration_error() -> None:
+    """Calibration, and what needs a threshold, can be left out."""
+    figures = summary(sample(), probabilities=False, rounds=0)
+    assert set(figures) == {
+        "auroc", "average_precision", "pairs_in_order", *map(recall_name, BUDGETS),
+    }  # fmt: skip
+    assert math.isnan(figures["auroc"].low)
+
+
+def test_intervals_without_a_value_are_null_in_json() -> None:
+    """NaN is no JSON: it is written as null, and numbers are rounded."""
+    assert Interval(0.123456, math.nan, 1.0).to_dict() == {
+        "value": 0.1235,
+        "low": None,
+        "high": 1.0,
+    }
+
+
+def test_curves_end_where_they_must() -> None:
+    """ROC runs from (0, 0) to (1, 1); reliability bins hold every row; one class has no ROC."""
+    rows = sample()
+    points = roc(rows.targets, rows.scores)
+    assert (points[0], points[-1]) == ((0.0, 0.0), (1.0, 1.0))
+    assert points == sorted(points)
+    assert roc([1.0], [0.5]) == []
+    bins = reliability(rows.targets, rows.scores)
+    assert sum(count for _, _, count in bins) == 200
+    assert [score for score, _, _ in bins] == sorted(score for score, _, _ in bins)
+
+
+def test_budgets_are_named_by_percent() -> None:
+    """Names of recalls say the false-positive rate in percent."""
+    assert [recall_name(b) for b in BUDGETS] == [
+        "recall_at_0.5pct_fpr", "recall_at_2pct_fpr", "recall_at_5pct_fpr",
+    ]  # fmt: skip
