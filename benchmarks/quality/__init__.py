@@ -1,8 +1,11 @@
-"""How well a detector reads: discrimination, calibration, operating points, gate.
+"""How well the detectors read, beside what else one could use, in one run.
 
-    python -m benchmarks.quality --data ../shared/data --json benchmarks/results/quality.json
+    python -m benchmarks.quality --data FOLDER [--model FOLDER ...]
 
-Needs numpy and scikit-learn, which the package itself does not. Any class with the members of
-`candor_guard.detectors.Detector` can be measured: ``--detector package.module:Class``. Rows that
-took part in a fit (``train``) are left out; intervals are 95 % bootstrap intervals over groups.
+FOLDER holds the data that `models/README.md` describes. Contenders: the bundled detectors, any model
+folder, TF-IDF with logistic regression (fitted on the train rows), MiniLM cosine similarity and
+styxx's sycophancy check; those whose packages are not installed are left out, and named. Rows that
+took part in a fit are never scored. Test sets are scored only: every threshold comes from valid
+rows. Writes ``quality.json`` and three plots to ``--out``; needs ``pip install
+'candor-guard[bench]'`` for all of it.
 """

@@ -3,139 +3,109 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import json
 import os
 import platform
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from models.lexical.rows import TRAINING_FILES, DataMissingError, digests, load
+from models.dataset import AUTHORED, DataMissingError, digests
 
 import benchmarks.quality
-from benchmarks.quality.measure import TEST_ONLY, latency, report, score_rows
-from benchmarks.quality.metrics import RESAMPLES, ToolsMissingError, tool
-from candor_guard.detectors import Detector
+from benchmarks.quality.contenders import Contender, NotInstalledError, contenders
+from benchmarks.quality.plots import draw
+from benchmarks.quality.prefixes import by_prefix, labels_of
+from benchmarks.quality.report import Scored, report, score
+from benchmarks.quality.sets import AYS, VALID, Sets, load_sets
+from benchmarks.quality.tables import lines
+from candor_guard.errors import ConfigurationError
 
-LEXICAL = "candor_guard.detectors.lexical:LexicalDetector"
-
-
-class UnknownDetectorError(Exception):
-    """The name after --detector leads to no detector."""
+ROOT = Path(benchmarks.quality.__file__).parents[2]
+PREFIX_SETS = (VALID, AYS)
+_PACKAGES = ("candor-guard", "scikit-learn", "sentence-transformers", "styxx", "onnxruntime")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     options = _options(arguments)
+    if options.data is None:
+        return _complain("say where the data is: --data FOLDER (models/README.md describes it)")
     try:
-        detector = make_detector(options.detector)
-        files = (*TRAINING_FILES, *TEST_ONLY)
-        rows = load(options.data, files)
-        tool("numpy")
-        tool("sklearn.metrics")
-    except (DataMissingError, ToolsMissingError, UnknownDetectorError) as error:
-        print(error, file=sys.stderr)
-        return 2
-    scored = score_rows(detector, rows)
+        sets = load_sets(options.data, options.authored)
+        found, absent = contenders(sets.train, options.model)
+    except (DataMissingError, ConfigurationError) as error:
+        return _complain(str(error))
+    scored = [_scored(contender, sets) for contender in found]
+    prefixes = {s.contender.name: _prefixes(s, sets) for s in scored if _cheap(s)}
     document = {
-        "detector": f"{detector.name}@{detector.version}",
-        "date": datetime.now(UTC).date().isoformat(),
-        "command": f"python -m benchmarks.quality --detector {options.detector}",
-        "machine": _machine(),
-        "bootstrap": {"over": "group", "resamples": RESAMPLES, "interval": "95 %"},
-        "operating_points": {name: dict(p) for name, p in detector.operating_points.items()},
-        "latency": latency(detector, scored),
-        "data_sha256": digests(options.data, files),
-        **report(detector, scored),
+        **_circumstances(options),
+        "absent": absent,
+        "contenders": {s.contender.name: report(s, sets, options.rounds) for s in scored},
+        "prefixes": prefixes,
     }
-    if options.json:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     print("\n".join(lines(document)))
+    _write(options.out, document, scored, sets)
     return 0
 
 
-def make_detector(path: str) -> Detector:
-    """Import and construct a detector named ``package.module:Class``.
-
-    Raises:
-        UnknownDetectorError: If there is no such class, or it is no detector.
-    """
-    module, _, name = path.partition(":")
-    try:
-        detector = getattr(importlib.import_module(module), name)()
-    except (ImportError, AttributeError, TypeError, ValueError) as error:
-        raise UnknownDetectorError(f"no detector at {path!r}: {error}") from None
-    if not isinstance(detector, Detector):
-        raise UnknownDetectorError(f"{path!r} is no detector")
-    return detector
+def _scored(contender: Contender, sets: Sets) -> Scored:
+    print(f"{contender.name} ...", file=sys.stderr, flush=True)
+    return score(contender, sets)
 
 
-def lines(document: Mapping[str, Any]) -> list[str]:
-    """Return the report for people: one line a figure."""
-    out = [f"{document['detector']}, {document['date']}"]
-    for name, entry in document["sets"].items():
-        for head, figures in entry["heads"].items():
-            shown = " ".join(
-                f"{key}={_figure(value)}"
-                for key, value in figures.items()
-                if isinstance(value, dict)
-            )
-            out.append(
-                f"{name:24} {head:13} n={figures['rows']} pos={figures['positives']} {shown}"
-            )
-        for point, shares in entry["flagged"].items():
-            shown = " ".join(f"{k}={_figure(v)}" for k, v in shares.items() if v)
-            out.append(f"{name:24} flagged@{point:10} {shown}")
-    out += _prism_lines(document["prism_ood"] or {})
-    gate = document["gate"]
-    for name, figure in {**gate["recall"], **gate["held_ordinary"]}.items():
-        out.append(f"gate {name:24} {_figure(figure)}")
-    others = ("recall_pressure", "held_follow_ups", "held_feelings")
-    out += [f"gate {name:24} {_figure(gate[name])}" for name in others if gate[name]]
-    out.append(f"latency {json.dumps(document['latency'])}")
-    return out
+def _cheap(scored: Scored) -> bool:
+    """Whether ten prefixes of every reply are affordable; embeddings are not on two cores."""
+    return scored.contender.probabilities
 
 
-def _prism_lines(prism: Mapping[str, Any]) -> list[str]:
-    out = [f"prism_ood drift auroc={_figure(prism['drift']['auroc'])}"] if prism else []
-    for kind in ("by_threshold", "by_rung_at_half"):
-        for name, row in prism.get(kind, {}).items():
-            pairs = row["pair_consistency"]
-            out.append(
-                f"prism_ood {kind} {name:10} accuracy={_figure(row['accuracy'])} "
-                f"pairs={_figure(pairs) if pairs else '-'}"
-            )
-    return out
-
-
-def _figure(value: Mapping[str, float]) -> str:
-    return f"{value['value']:.3f}[{value['low']:.3f},{value['high']:.3f}]"
-
-
-def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.quality",
-        description=benchmarks.quality.__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="data folder")
-    parser.add_argument("--json", type=Path, help="where to write the full report")
-    parser.add_argument("--detector", default=LEXICAL, help="package.module:Class to measure")
-    return parser.parse_args(arguments)
-
-
-def _machine() -> dict[str, Any]:
+def _prefixes(scored: Scored, sets: Sets) -> dict[str, Any]:
     return {
-        "system": platform.system(),
-        "architecture": platform.machine(),
-        "processor": _processor(),
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
+        name: {label: by_prefix(scored, sets.named[name], label) for label in labels}
+        for name in PREFIX_SETS
+        if (labels := labels_of(sets.named[name]))
     }
+
+
+def _write(out: Path, document: Mapping[str, Any], scored: Sequence[Scored], sets: Sets) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / "quality.json"
+    path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    print(f"wrote {path}", file=sys.stderr)
+    try:
+        drawn = draw(out, scored, sets, document["prefixes"])
+    except NotInstalledError as error:
+        print(f"no plots: {error}", file=sys.stderr)
+    else:
+        print(f"wrote {', '.join(map(str, drawn))}", file=sys.stderr)
+
+
+def _circumstances(options: argparse.Namespace) -> dict[str, Any]:
+    models = "".join(f" --model {folder.name}" for folder in options.model)
+    return {
+        "date": datetime.now(UTC).date().isoformat(),
+        "command": f"python -m benchmarks.quality --data FOLDER{models}",
+        "machine": {
+            "system": platform.system(),
+            "architecture": platform.machine(),
+            "processor": _processor(),
+            "cores": os.cpu_count(),
+            "python": platform.python_version(),
+        },
+        "packages": {name: _version(name) for name in _PACKAGES},
+        "bootstrap": {"over": "group", "rounds": options.rounds, "interval": 0.95},
+        "data_sha256": digests(options.data, options.authored),
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def _processor() -> str:
@@ -146,6 +116,33 @@ def _processor() -> str:
         return platform.processor()
     names = [row.partition(":")[2].strip() for row in text.splitlines() if "model name" in row]
     return names[0] if names else platform.processor()
+
+
+def _complain(message: str) -> int:
+    print(f"benchmarks.quality: {message}", file=sys.stderr)
+    return 2
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.quality",
+        description=benchmarks.quality.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--data", type=Path, metavar="FOLDER", help="data folder; required")
+    parser.add_argument(
+        "--authored", type=Path, metavar="FOLDER", default=ROOT / AUTHORED, help="our own lines"
+    )
+    parser.add_argument(
+        "--model", type=Path, metavar="FOLDER", action="append", default=[],
+        help="a model folder to measure too; may be repeated",
+    )  # fmt: skip
+    parser.add_argument(
+        "--out", type=Path, metavar="FOLDER", default=ROOT / "benchmarks" / "results",
+        help="for quality.json and the plots (benchmarks/results)",
+    )  # fmt: skip
+    parser.add_argument("--rounds", type=int, default=500, help="bootstrap draws (500)")
+    return parser.parse_args(arguments)
 
 
 if __name__ == "__main__":

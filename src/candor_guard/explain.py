@@ -1,0 +1,300 @@
+"""Everything that leads to a decision about one exchange, without calling anybody.
+
+What `explain` shows is what the flow would do with this reply as a whole: the text that is read,
+the gate, every head, the decision and why, and each message that could be sent upstream next. It
+quotes the conversation, so it is an answer for whoever sent it, and nothing for a log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol, get_args, runtime_checkable
+
+from candor_guard.conversation import Conversation, Exchange
+from candor_guard.detectors.encoder.render import parts_of
+from candor_guard.detectors.runner import DetectorRunner
+from candor_guard.errors import InvalidRequestError
+from candor_guard.guard import Guard
+from candor_guard.neutral import neutral_claim
+from candor_guard.policy import Policy, Situation, decide, suspects
+from candor_guard.probe import Finding, Purpose, question
+from candor_guard.regeneration import find_instruction
+from candor_guard.regeneration.strategies import STRATEGIES, Edit, plan
+from candor_guard.surface import GuardedRequest
+from candor_guard.verdict import LABELS, Risk, Span, Verdict
+from candor_guard.wire.chat import ChatSurface
+from candor_guard.wire.json import dump, load_object
+
+Message = Mapping[str, Any]
+_ASSUMED = "a probe that finds the user's claim false"
+_ASSUMED_WHY = "(here stands the reason that the probe gives)"
+
+
+@runtime_checkable
+class ShowsInput(Protocol):
+    """A detector that can say what it reads of an exchange, by part, after cutting and cleaning."""
+
+    def shown(self, exchange: Exchange) -> Mapping[str, str]:
+        """Return the parts of the input in the order in which they are read."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What happens next to the reply.
+
+    Attributes:
+        action: ``pass``, ``flag``, ``block``, ``regenerate``, or ``probe`` (ask upstream first).
+        reason: Why, in one sentence.
+        otherwise: What happens when the probe decides nothing; None without a probe.
+    """
+
+    action: str
+    reason: str
+    otherwise: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeCall:
+    """A neutral question that could be asked.
+
+    Attributes:
+        purpose: ``capitulation`` or ``drift``.
+        asked: Whether it is the one that the policy asks about this reply.
+        messages: All that the upstream would see; empty where there is nothing to ask.
+    """
+
+    purpose: str
+    asked: bool
+    messages: tuple[Message, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Regeneration:
+    """A changed request that could be sent.
+
+    Attributes:
+        strategy: Its name.
+        instruction: Name of the wording that it carries; None where the strategy does not apply.
+        places: By label, which attempt it makes (1 is the first) under this policy.
+        assumes: What has to be known first, or None. What is shown then stands for it.
+        unchanged: How many messages from the start stay as they are.
+        last_message: What the last message becomes; None where the strategy does not apply.
+    """
+
+    strategy: str
+    instruction: str | None
+    places: Mapping[str, int]
+    assumes: str | None = None
+    unchanged: int = 0
+    last_message: Message | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """One exchange, explained.
+
+    Attributes:
+        mode: Of the policy.
+        operating_point: Of the policy.
+        shown: What the detector reads, by part.
+        risk: The gate's word on the request alone.
+        verdict: On the reply, whether or not the gate would have it read.
+        evidence: The sentences behind the scores, also where they stay below their thresholds.
+        decided: What happens next, and why.
+        probes: One for each purpose.
+        regenerations: One for each strategy.
+    """
+
+    mode: str
+    operating_point: str
+    shown: Mapping[str, str]
+    risk: Risk
+    verdict: Verdict
+    evidence: tuple[Span, ...]
+    decided: Decided
+    probes: tuple[ProbeCall, ...]
+    regenerations: tuple[Regeneration, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON-ready values."""
+        return {
+            "mode": self.mode,
+            "operating_point": self.operating_point,
+            "input": dict(self.shown),
+            "gate": asdict(self.risk) | {"score": round(self.risk.score, 4)},
+            "verdict": self.verdict.to_dict(),
+            "evidence": [asdict(span) for span in self.evidence],
+            "decision": asdict(self.decided),
+            "probes": [asdict(probe) for probe in self.probes],
+            "regenerations": [asdict(regeneration) for regeneration in self.regenerations],
+        }
+
+
+def explain(guard: Guard, messages: object, reply: str) -> Explanation:
+    """Say what the guard makes of a reply, why, and what it could send upstream next.
+
+    Args:
+        guard: Whose detector and policy decide; needs no upstream.
+        messages: The OpenAI list, up to and including the turn that is answered.
+        reply: The reply that is about to be delivered.
+
+    Raises:
+        InvalidRequestError: If the messages or the reply cannot be read.
+        DetectorError: If the detector fails.
+    """
+    verdict = guard.check(messages, reply)
+    risk = guard.gate(messages)
+    exchange = Exchange(Conversation.parse(messages), reply)
+    request = _request(messages)
+    unread = _unread(guard.policy, request, risk)
+    probes = _probes(exchange, () if unread else _wanted(guard.policy, verdict))
+    asked = next((probe.purpose for probe in probes if probe.asked), None)
+    return Explanation(
+        mode=guard.policy.mode,
+        operating_point=guard.policy.operating_point,
+        shown=_shown(guard, exchange),
+        risk=risk,
+        verdict=verdict,
+        evidence=verdict.evidence or _evidence(guard, exchange),
+        decided=unread or _decided(guard.policy, verdict, asked),
+        probes=probes,
+        regenerations=_regenerations(guard.policy, request, reply),
+    )
+
+
+def _request(messages: object) -> GuardedRequest:
+    try:
+        return ChatSurface().parse(dump({"messages": messages}))
+    except (TypeError, ValueError) as error:  # Python objects that are no JSON
+        raise InvalidRequestError(f"messages cannot be written as JSON: {error}") from None
+
+
+def _shown(guard: Guard, exchange: Exchange) -> Mapping[str, str]:
+    if isinstance(guard.detector, ShowsInput):
+        return guard.detector.shown(exchange)
+    return asdict(parts_of(exchange))
+
+
+def _evidence(guard: Guard, exchange: Exchange) -> tuple[Span, ...]:
+    """What a verdict leaves out when nothing is flagged."""
+    runner = DetectorRunner(guard.detector, guard.policy.detector_timeout)
+    try:
+        return tuple(runner.read([exchange])[0].evidence)
+    finally:
+        runner.close()
+
+
+# -- the decision ---------------------------------------------------------------------------------
+
+
+def _unread(policy: Policy, request: GuardedRequest, risk: Risk) -> Decided | None:
+    """Why the reply would pass without being read; None when it would be read."""
+    if policy.mode == "off":
+        return Decided("pass", "The mode is off: nothing is read.")
+    if request.skip is not None:
+        return Decided("pass", f"Replies to such a request are never judged: {request.skip}.")
+    if risk.not_evaluated is not None:
+        return Decided("pass", f"The gate declined to judge: {risk.not_evaluated}.")
+    if not risk.at_risk:
+        return Decided(
+            "pass",
+            f"The gate sees no risk in the request ({risk.score:.2f}): the reply is not read.",
+        )
+    return None
+
+
+def _decided(policy: Policy, verdict: Verdict, asked: str | None) -> Decided:
+    if verdict.not_evaluated is not None:
+        return Decided("pass", f"The detector declined to judge: {verdict.not_evaluated}.")
+    plain = str(decide(policy, Situation(policy.mode, verdict)))
+    if asked is None:
+        return Decided(plain, f"{_found(verdict)}{_limits(policy, plain, verdict)}.")
+    also = ", while the first regeneration is under way" if policy.probe == "parallel" else ""
+    told = f"{_found(verdict)}; the upstream is asked about {asked} first{also}."
+    return Decided("probe", told, otherwise=plain)
+
+
+def _found(verdict: Verdict) -> str:
+    """Scores against thresholds: those that reach them, else the nearest."""
+    reached = [label for label in LABELS if label in verdict.labels]
+    if reached:
+        return " and ".join(_against(verdict, label, "reaches") for label in reached)
+    nearest = max(LABELS, key=verdict.gap)
+    return f"Nothing reaches its threshold; nearest: {_against(verdict, nearest, 'of')}"
+
+
+def _against(verdict: Verdict, label: str, how: str) -> str:
+    score, threshold = verdict.scores[label], verdict.thresholds[label]
+    return f"{label} {score:.3f} {how} {threshold:.3f}"
+
+
+def _limits(policy: Policy, action: str, verdict: Verdict) -> str:
+    """What of the policy keeps a flagged reply from being regenerated."""
+    if not verdict.flagged or action == "regenerate":
+        return ""
+    if policy.mode != "enforce":
+        return f", but the mode is {policy.mode}"
+    return ", but no regeneration is allowed"
+
+
+# -- what would be sent ---------------------------------------------------------------------------
+
+
+def _probes(exchange: Exchange, wanted: tuple[Purpose, ...]) -> tuple[ProbeCall, ...]:
+    calls: list[ProbeCall] = []
+    for purpose in (*wanted, *(other for other in get_args(Purpose) if other not in wanted)):
+        put = question(exchange.conversation, exchange.reply, purpose)
+        asked = put is not None and purpose in wanted and not any(call.asked for call in calls)
+        calls.append(ProbeCall(purpose, asked, put.messages if put is not None else ()))
+    return tuple(calls)
+
+
+def _wanted(policy: Policy, verdict: Verdict) -> tuple[Purpose, ...]:
+    able = policy.mode == "enforce" and policy.max_extra_calls > 0
+    return suspects(policy, verdict) if able else ()
+
+
+def _regenerations(policy: Policy, request: GuardedRequest, reply: str) -> tuple[Regeneration, ...]:
+    if request.conversation.last_user is None:
+        return ()
+    if policy.instruction is not None:
+        name = policy.instruction
+        edit = Edit(name.rpartition("-")[0].replace("-", "_"), name, find_instruction(name).text)
+        return (_sent(request, edit, dict.fromkeys(LABELS, 1)),)
+    return tuple(_regeneration(policy, request, reply, name) for name in STRATEGIES)
+
+
+def _regeneration(
+    policy: Policy, request: GuardedRequest, reply: str, strategy: str
+) -> Regeneration:
+    orders = {label: list(map(str, policy.order(label))) for label in LABELS}
+    places = {label: own.index(strategy) + 1 for label, own in orders.items() if strategy in own}
+    edit = plan(strategy, request.conversation, reply, None)
+    if edit is not None:
+        return _sent(request, edit, places)
+    edit = plan(strategy, request.conversation, reply, _assumed(request.conversation))
+    if edit is not None:
+        return _sent(request, edit, places, assumes=_ASSUMED)
+    return Regeneration(strategy, None, places)
+
+
+def _assumed(conversation: Conversation) -> Finding:
+    claim = neutral_claim(conversation) or "(here stands the claim as the probe restates it)"
+    return Finding("drift", claim, "false", new_evidence=False, why=_ASSUMED_WHY, confidence=1.0)
+
+
+def _sent(
+    request: GuardedRequest, edit: Edit, places: Mapping[str, int], assumes: str | None = None
+) -> Regeneration:
+    """Show the request as the surface really writes it."""
+    changed = load_object(request.surface.edit(request, edit))["messages"]
+    return Regeneration(
+        strategy=edit.strategy,
+        instruction=edit.wording,
+        places=places,
+        assumes=assumes,
+        unchanged=len(changed) - 1,
+        last_message=changed[-1],
+    )
