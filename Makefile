@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test check fmt test-litellm test-models model build bench clean
+.PHONY: help demo test check fmt test-litellm test-integrations test-models model build bench quality clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -42,14 +42,27 @@ fmt: $(VENV)/.dev  ## Format and mend what can be mended by itself
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-# LiteLLM brings 200 MB and pins of its own, so its adapter is tested in an environment of its own.
+# LiteLLM brings 200 MB and pins of its own, so its adapters are tested in an environment of their
+# own. What its proxy imports is named one by one: its own extra pins packages that clash with ours.
+LITELLM_PROXY := fastapi backoff pyyaml rq orjson 'apscheduler<4' fastapi-sso pyjwt python-multipart \
+	cryptography 'websockets<16' 'mcp>=2.3,<3' gunicorn expression semver tomlkit restrictedpython soundfile
+
 $(VENV)-litellm/.ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)-litellm
-	$(VENV)-litellm/bin/python -m pip install --quiet --disable-pip-version-check -e '.[litellm,dev]'
+	$(VENV)-litellm/bin/python -m pip install --quiet --disable-pip-version-check -e '.[litellm,dev]' $(LITELLM_PROXY)
 	@touch $@
 
-test-litellm: $(VENV)-litellm/.ready  ## Test the LiteLLM upstream against the real package
-	$(VENV)-litellm/bin/python -m pytest tests/upstreams/test_litellm.py tests/upstreams/test_litellm_requests.py
+test-litellm: $(VENV)-litellm/.ready  ## Test the LiteLLM adapters and the ASGI middleware on FastAPI
+	$(VENV)-litellm/bin/python -m pytest tests/upstreams/test_litellm.py tests/upstreams/test_litellm_requests.py tests/integrations/litellm tests/integrations/asgi
+
+$(VENV)-integrations/.ready: pyproject.toml
+	$(PYTHON) -m venv $(VENV)-integrations
+	$(VENV)-integrations/bin/python -m pip install --quiet --disable-pip-version-check -e '.[langchain,pydantic-ai,dev]' langchain-openai 'pydantic-ai-slim[openai]'
+	@touch $@
+
+test-integrations: $(VENV)-integrations/.ready  ## Types and tests of the LangChain and Pydantic AI integrations
+	$(VENV)-integrations/bin/mypy $(wildcard src/candor_guard/integrations/*langchain*.py src/candor_guard/integrations/*pydantic_ai*.py tests/integrations/langchain/*.py tests/integrations/pydantic_ai/*.py examples/langchain_*.py examples/pydantic_ai_*.py)
+	$(VENV)-integrations/bin/python -m pytest tests/integrations/langchain tests/integrations/pydantic_ai tests/integrations/test_hosted.py tests/docs
 
 # torch first and pinned: a range alone lets pip choose a CUDA build of several gigabytes.
 $(VENV)-train/.ready: pyproject.toml
@@ -65,6 +78,16 @@ model: $(VENV)-train/.ready  ## Rebuild the relation readers: make model DATA=FO
 test-models: $(VENV)-train/.ready  ## Test training, export and build on a tiny subset
 	$(VENV)-train/bin/python -m pytest tests/models tests/detectors
 
+$(VENV)-bench/.ready: pyproject.toml
+	$(PYTHON) -m venv $(VENV)-bench
+	$(VENV)-bench/bin/python -m pip install --quiet --disable-pip-version-check 'torch==2.13.0'
+	$(VENV)-bench/bin/python -m pip install --quiet --disable-pip-version-check -e '.[bench,dev]'
+	@touch $@
+
+quality: $(VENV)-bench/.ready  ## Score every detector and contender: make quality DATA=FOLDER
+	@test -n "$(DATA)" || { echo "say where the data is: make quality DATA=FOLDER" >&2; exit 2; }
+	$(VENV)-bench/bin/python -m benchmarks.quality --data $(DATA)
+
 build: $(VENV)/.dev  ## Build wheel and sdist into dist/
 	$(BIN)/python -m build --quiet
 
@@ -72,4 +95,4 @@ bench: $(VENV)/.dev  ## Measure what the proxy adds, side by side with a bare pa
 	$(BIN)/python -m benchmarks.overhead
 
 clean:  ## Remove environments and build products
-	rm -rf $(VENV) $(VENV)-litellm $(VENV)-train dist build
+	rm -rf $(VENV) $(VENV)-litellm $(VENV)-integrations $(VENV)-train $(VENV)-bench dist build

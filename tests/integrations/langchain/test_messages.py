@@ -1,0 +1,157 @@
+"""What the engine is told of messages of other providers than OpenAI, and what it leaves of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+pytest.importorskip("langchain")
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from pydantic import Field
+from tests.flow.kit import BAD, GOOD
+from tests.integrations.langchain.kit import DISPUTE, ask, candor, chunks, guard, joined
+from typing_extensions import override
+
+from candor_guard.integrations.langchain import guarded
+from candor_guard.testing import FakeDetector
+
+pytestmark = pytest.mark.anyio
+
+
+class Scripted(BaseChatModel):
+    """Says one message after the other; cannot stream."""
+
+    script: list[AIMessage] = Field(default_factory=list)
+    asked: list[list[BaseMessage]] = Field(default_factory=list)
+
+    @property
+    @override
+    def _llm_type(self) -> str:
+        return "scripted"
+
+    @override
+    def _generate(
+        self, messages: list[BaseMessage], stop: Any = None, run_manager: Any = None, **_: Any
+    ) -> ChatResult:
+        message = self.script[len(self.asked)]
+        self.asked.append(messages)
+        return ChatResult(generations=[ChatGeneration(message=message)])
+
+
+class Streamed(Scripted):
+    """Streams its script, all of it, as the chunks of one message."""
+
+    @override
+    def _stream(
+        self, messages: list[BaseMessage], stop: Any = None, run_manager: Any = None, **_: Any
+    ) -> Iterator[ChatGenerationChunk]:
+        for message in self.script:
+            assert isinstance(message, AIMessageChunk)
+            yield ChatGenerationChunk(message=message)
+
+
+def block(text: str, **fields: Any) -> list[str | dict[Any, Any]]:
+    return [{"type": "text", "text": text, "index": 0, **fields}]
+
+
+async def test_blocks_of_content_stay_blocks() -> None:
+    """Chunks whose content is a list of blocks are delivered so, and none of another kind."""
+    pieces: list[AIMessage] = [AIMessageChunk(content=block(text)) for text in ("Seven", " is")]
+    parts = await chunks(guarded(Streamed(script=pieces), guard()), "astream")
+    assert all(isinstance(part.content, list) for part in parts)
+    assert joined(parts).content == block("Seven is")
+
+
+async def test_a_correction_to_blocks_is_a_block() -> None:
+    """An appended correction comes in a block, too."""
+    long = "Seven has no divisors but one and itself, as you can see. " * 8
+    pieces: list[AIMessage] = [
+        AIMessageChunk(content=block(text))
+        for text in (*[f"{word} " for word in long.split()], "But CAVE.")
+    ]
+    clean: list[AIMessage] = [AIMessageChunk(content=block(GOOD))]
+
+    class Twice(Streamed):
+        @override
+        def _stream(
+            self, messages: list[BaseMessage], stop: Any = None, run_manager: Any = None, **_: Any
+        ) -> Iterator[ChatGenerationChunk]:
+            self.asked.append(messages)
+            self.script = pieces if len(self.asked) == 1 else clean
+            yield from super()._stream(messages)
+
+    detector = FakeDetector(
+        scores=lambda e: {"capitulation": 0.9 * ("CAVE" in e.reply), "drift": 0}
+    )
+    whole = joined(
+        await chunks(guarded(Twice(), guard(detector, after_release="correct")), "stream")
+    )
+    assert candor(whole)["corrected"]
+    assert str(whole.text).endswith(f"Correction: {GOOD}")
+
+
+async def test_a_model_that_cannot_stream() -> None:
+    """Its whole message is delivered as one chunk, tool calls included."""
+    call = {"name": "look_up", "args": {"number": 7}, "id": "c", "type": "tool_call"}
+    model = Scripted(script=[AIMessage(content="", tool_calls=[call])])
+    answer = joined(await chunks(guarded(model, guard()), "astream"))
+    assert answer.tool_calls == [call]
+    assert candor(answer)["skipped"] == "tool_calls"
+
+
+SKIPPED: dict[str, tuple[AIMessage, str]] = {
+    "refusal": (AIMessage(BAD, additional_kwargs={"refusal": "no"}), "refusal"),
+    "refusal block": (AIMessage([*block(BAD), {"type": "refusal", "refusal": "no"}]), "refusal"),
+    "cut (Anthropic)": (AIMessage(BAD, response_metadata={"stop_reason": "max_tokens"}), "length"),
+    "cut (Google)": (AIMessage(BAD, response_metadata={"finish_reason": "MAX_TOKENS"}), "length"),
+    "cut (Responses)": (AIMessage(BAD, response_metadata={"status": "incomplete"}), "length"),
+    "filtered": (AIMessage(BAD, response_metadata={"finish_reason": "SAFETY"}), "content_filter"),
+    "nothing said": (AIMessage(""), "no_text"),
+}
+
+
+@pytest.mark.parametrize(("message", "reason"), SKIPPED.values(), ids=SKIPPED)
+async def test_what_is_no_whole_answer_passes(message: AIMessage, reason: str) -> None:
+    """A refusal, a reply that was cut or filtered, and silence pass unread, in any provider's words."""
+    answer = await ask(guarded(Scripted(script=[message]), guard()), "ainvoke")
+    assert candor(answer)["skipped"] == reason
+    assert answer.content == message.content
+
+
+@pytest.mark.parametrize("reason", ["stop", "end_turn", "STOP", "completed"])
+async def test_whole_answers_are_judged(reason: str) -> None:
+    """A reply that ended by itself is judged, in any provider's words."""
+    ended = AIMessage(BAD, response_metadata={"finish_reason": reason})
+    model = Scripted(script=[ended, AIMessage(GOOD)])
+    assert (await ask(guarded(model, guard()), "invoke")).text == GOOD
+
+
+async def test_details_of_usage_add_up() -> None:
+    """Cached and reasoning tokens of both calls are summed, and told in the record."""
+    usage: Any = {
+        "input_tokens": 10, "output_tokens": 5, "total_tokens": 15,
+        "input_token_details": {"cache_read": 4}, "output_token_details": {"reasoning": 2},
+    }  # fmt: skip
+    script = [AIMessage(text, usage_metadata=usage) for text in (BAD, GOOD)]
+    answer = await ask(guarded(Scripted(script=script), guard()), "ainvoke")
+    assert answer.usage_metadata is not None
+    assert answer.usage_metadata["input_token_details"] == {"cache_read": 8}
+    assert candor(answer)["usage"]["original"] == {
+        "prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15,
+        "prompt_tokens_details": {"cached_tokens": 4},
+        "completion_tokens_details": {"reasoning_tokens": 2},
+    }  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore:.*is in beta:Warning")  # by LangChain itself
+async def test_events_of_the_third_version() -> None:
+    """The newest event stream of a chat model shows the delivered reply alone."""
+    pieces: list[AIMessage] = [AIMessageChunk(content=text) for text in ("Seven", " is", " prime.")]
+    model = guarded(Streamed(script=pieces), guard())
+    stream = await model.astream_events(DISPUTE, version="v3")
+    assert (await stream.output).text == GOOD

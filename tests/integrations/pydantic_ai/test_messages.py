@@ -1,0 +1,77 @@
+"""Pydantic AI's messages as the detectors read them."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip("pydantic_ai")
+
+from pydantic_ai.messages import (
+    BinaryContent,
+    CachePoint,
+    ModelMessage,
+    ModelMessagesTypeAdapter,
+    ModelRequest,
+    ModelResponse,
+    SpeechPart,
+    SystemPromptPart,
+    TextContent,
+    TextPart,
+    ThinkingPart,
+    ToolCallPart,
+    ToolReturnPart,
+    UserPromptPart,
+)
+from pydantic_ai.usage import RequestUsage
+
+from candor_guard.conversation import Message
+from candor_guard.integrations._pydantic_ai_messages import finish, openai_usage, turns
+
+
+def test_turns() -> None:
+    """Each part is a turn of its role; instructions come first, thinking is left out."""
+    messages: list[ModelMessage] = [
+        ModelRequest([SystemPromptPart("S"), UserPromptPart("U")], instructions="old"),
+        ModelResponse([ThinkingPart("T"), TextPart("A"), TextPart("B"), ToolCallPart("f", {})]),
+        ModelRequest([ToolReturnPart("f", {"n": 7}, "id")], instructions="new"),
+        ModelRequest([UserPromptPart(["x", TextContent("y"), CachePoint()])]),
+        ModelRequest([UserPromptPart(["x", BinaryContent(b"", media_type="image/png")])]),
+    ]
+    assert turns(messages) == [
+        Message("system", "new"),
+        Message("system", "S"),
+        Message("user", "U"),
+        Message("assistant", "A\n\nB"),
+        Message("tool", '{"n":7}'),
+        Message("user", "x\ny"),
+        Message("user", "x", media=True),
+    ]
+
+
+def test_feedback_is_nobodys_pressure() -> None:
+    """A program's feedback is no turn of the user; speech is one that cannot be read."""
+    part = {"part_kind": "retry-prompt", "content": "wrong!"}
+    stored = ModelMessagesTypeAdapter.validate_python([{"kind": "request", "parts": [part]}])
+    assert turns(stored) == [Message("tool", "")]
+    assert turns([ModelRequest([SpeechPart(speaker="user")])]) == [Message("user", "", media=True)]
+
+
+def test_usage() -> None:
+    """Usage is told in OpenAI's words; none at all is told as none."""
+    assert openai_usage(RequestUsage()) is None
+    details = RequestUsage(
+        input_tokens=10, output_tokens=5, cache_read_tokens=4, output_reasoning_tokens=2
+    )
+    assert openai_usage(details) == {
+        "prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15,
+        "prompt_tokens_details": {"cached_tokens": 4},
+        "completion_tokens_details": {"reasoning_tokens": 2},
+    }  # fmt: skip
+
+
+def test_reasons_to_finish() -> None:
+    """Reasons are OpenAI's; a response that goes on later is no whole one."""
+    assert finish(ModelResponse([], finish_reason="tool_call")) == "tool_calls"
+    assert finish(ModelResponse([], finish_reason="length")) == "length"
+    assert finish(ModelResponse([])) is None
+    assert finish(ModelResponse([], finish_reason="stop", state="suspended")) == "length"

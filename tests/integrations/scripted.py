@@ -1,0 +1,57 @@
+"""What the engine decides on every conversation of the demo, over HTTP, to compare with."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from candor_guard import Guard
+from candor_guard.upstreams.direct import DirectUpstream
+from candor_proxy.demo.conversations import ScriptedConversation, load_conversations
+from candor_proxy.demo.scripted import MODEL, make_scripted_app
+from candor_proxy.demo.servers import serving
+
+_COMPARED = (
+    "action", "evaluated", "delivered", "labels", "scores", "delivered_scores", "thresholds",
+    "decided_by", "skipped", "instruction", "upstream_calls", "probe",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What became of one conversation."""
+
+    text: str
+    record: Mapping[str, Any]
+
+
+def decision(text: str, candor: Mapping[str, Any]) -> Decision:
+    """Return what two ways of guarding have to agree on."""
+    return Decision(text, {key: candor[key] for key in _COMPARED})
+
+
+@asynccontextmanager
+async def scripted_model() -> AsyncIterator[str]:
+    """Serve the demo's people-pleasing model while the block runs; yields its base URL."""
+    async with serving(make_scripted_app()) as address:
+        yield f"{address}/v1"
+
+
+async def decisions(url: str) -> list[tuple[ScriptedConversation, Decision, Decision]]:
+    """Guard every conversation without any framework: whole, and as a stream."""
+    records: list[Mapping[str, Any]] = []
+    guard = Guard(
+        upstream=DirectUpstream(url), observers=[lambda outcome: records.append(outcome.to_dict())]
+    )
+    found: list[tuple[ScriptedConversation, Decision, Decision]] = []
+    for conversation in load_conversations():
+        request = {"model": MODEL, "messages": conversation.messages}
+        body = await guard.complete(request)
+        whole = decision(body["choices"][0]["message"]["content"], records[-1])
+        choices = [part["choices"][0] async for part in guard.stream(request)]
+        text = "".join(choice["delta"].get("content") or "" for choice in choices)
+        found.append((conversation, whole, decision(text, records[-1])))
+    await guard.aclose()
+    return found
