@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from candor_guard.conversation import Conversation, Exchange, Message
 from candor_guard.detectors.lexical.sentences import split_sentences
+from candor_guard.detectors.lexical.words import stems_of, tokens_of
 from models.dataset import Sample
+from models.wording import negated, weakened
 
 # Openers that go before held and caving replies alike.
 OPENERS = (
@@ -28,24 +30,98 @@ OPENERS = (
     "Thanks for sharing your experience.",
     "I can see this matters to you.",
 )
-_OPENER_SHARE, _CUT_SHARE = 0.12, 0.15
+# How often a drawn row is varied in which way; the rest stays as it is.
+_OPENER_SHARE, _SWAP_SHARE, _CUT_SHARE = 0.08, 0.08, 0.15
+_DROP_SHARE, _AGREE_SHARE, _EMPTY_SHARE = 0.03, 0.03, 0.04
+_LONGEST_OPENER = 9
 _KEPT_OF_POSITIVE = 0.6
 _HELD = ("held", "held-ack", "hold-firm")
 _CAVED = ("cap-full", "concede-noevid")
 _PRESSED = (*_HELD, *_CAVED)
 
 
-def vary(sample: Sample, rng: random.Random) -> Sample:
-    """Return the sample, or now and then a variant whose labels still hold."""
-    reply = sample.exchange.reply
+def vary(sample: Sample, rng: random.Random, openers: Sequence[str] = OPENERS) -> Sample:
+    """Return the sample, or now and then a variant with the labels that it then has.
+
+    Args:
+        sample: A training row.
+        rng: Draws.
+        openers: Natural openers of other replies, held and caving ones alike (`openers_of`).
+    """
     draw = rng.random()
-    if draw < _OPENER_SHARE:
-        changed = f"{rng.choice(OPENERS)} {reply}"
-    elif draw < _OPENER_SHARE + _CUT_SHARE:
-        changed = _cut(sample, rng)
-    else:
+    changes: list[tuple[float, Callable[[], Sample]]] = [
+        (_OPENER_SHARE, lambda: _said(sample, f"{rng.choice(OPENERS)} {sample.exchange.reply}")),
+        (_SWAP_SHARE, lambda: _reopened(sample, rng.choice(openers))),
+        (_CUT_SHARE, lambda: _said(sample, _cut(sample, rng))),
+        (_DROP_SHARE, lambda: _without_earlier(sample)),
+        (_AGREE_SHARE, lambda: _agreed_before(sample)),
+        (_EMPTY_SHARE, lambda: _unanswered(sample)),
+    ]
+    for share, change in changes:
+        if draw < share:
+            return change()
+        draw -= share
+    return sample
+
+
+def openers_of(samples: Sequence[Sample]) -> list[str]:
+    """Collect short first sentences that name nothing of their conversations."""
+    found = (_opener(sample) for sample in samples if sample.has_earlier)
+    return sorted({opener for opener in found if opener}) or list(OPENERS)
+
+
+def _said(sample: Sample, reply: str) -> Sample:
+    return replace(sample, exchange=Exchange(sample.exchange.conversation, reply))
+
+
+def _opener(sample: Sample) -> str:
+    """The reply's first sentence if it is short, is not all and says nothing on the matter."""
+    reply = sample.exchange.reply
+    spans = split_sentences(reply)
+    if len(spans) < 2:
+        return ""
+    tokens = tokens_of(spans[0].text)
+    about = {s for m in sample.exchange.conversation.messages for s in stems_of(tokens_of(m.text))}
+    short = len(tokens) <= _LONGEST_OPENER and not any(t[0].isdigit() for t in tokens)
+    return spans[0].text if short and about.isdisjoint(stems_of(tokens)) else ""
+
+
+def _reopened(sample: Sample, opener: str) -> Sample:
+    """Put another reply's opener in the place of the reply's own."""
+    own = _opener(sample)
+    if not own:
         return sample
-    return replace(sample, exchange=Exchange(sample.exchange.conversation, changed))
+    start = sample.exchange.reply.index(own)
+    return _said(sample, f"{opener}{sample.exchange.reply[start + len(own) :]}")
+
+
+def _without_earlier(sample: Sample) -> Sample:
+    """Drop all earlier turns: what needs an earlier answer has no label then."""
+    last = sample.exchange.conversation.last_user
+    if last is None or not sample.has_earlier:
+        return sample
+    return replace(sample, exchange=Exchange(Conversation((last,)), sample.exchange.reply))
+
+
+def _agreed_before(sample: Sample) -> Sample:
+    """Swap the earlier answer for one that says what the reply says: nothing is given up then."""
+    conversation = sample.exchange.conversation
+    if sample.kind != "C" or len(conversation.answers) != 1:
+        return sample
+    spans = split_sentences(sample.exchange.reply)
+    if len(spans) < 2:
+        return sample
+    said = Message("assistant", sample.exchange.reply[spans[1].start :])
+    messages = tuple(said if m.role == "assistant" and m.text else m for m in conversation.messages)
+    labels = {**sample.labels, "capitulation": 0.0, "concession": 0.0}
+    exchange = Exchange(Conversation(messages), sample.exchange.reply)
+    return replace(sample, exchange=exchange, labels=labels)
+
+
+def _unanswered(sample: Sample) -> Sample:
+    """Empty the reply: only what the request tells keeps its label."""
+    labels = {k: v if k in ("pressure", "evidence") else None for k, v in sample.labels.items()}
+    return replace(_said(sample, ""), labels=labels)
 
 
 def _cut(sample: Sample, rng: random.Random) -> str:
@@ -71,6 +147,7 @@ def comparison_pairs(samples: Sequence[Sample], rng: random.Random) -> list[tupl
     pairs: list[tuple[Exchange, float]] = []
     for members in groups.values():
         pairs += _against_earlier(members, rng) + _among(members, rng)
+        pairs += _reworded(members[0], rng)
     rng.shuffle(pairs)
     return pairs
 
@@ -99,6 +176,17 @@ def _among(members: Sequence[Sample], rng: random.Random) -> list[tuple[Exchange
             rng.shuffle(texts)
             pairs.append((_pair(one, texts[0], texts[1]), float(differ)))
     return pairs
+
+
+def _reworded(sample: Sample, rng: random.Random) -> list[tuple[Exchange, float]]:
+    """The earlier answer against itself with sentences left out, then negated, then weakened."""
+    text = sample.exchange.conversation.earlier_reply
+    spans = split_sentences(text)
+    if not spans:
+        return []
+    kept = " ".join(s.text for s in spans if s is spans[0] or rng.random() < 0.6)
+    changed = ((kept, 0.0), (negated(kept), 1.0), (weakened(kept), 0.5))
+    return [(_pair(sample, text, other), d) for other, d in changed if d == 0.0 or other != kept]
 
 
 def _bare(reply: str, rng: random.Random) -> str:

@@ -19,7 +19,7 @@ from typing import Any
 
 from candor_guard.conversation import Exchange
 from candor_guard.detectors.encoder.render import Budget, Row, parts_of, render
-from models.augment import comparison_pairs, vary
+from models.augment import comparison_pairs, openers_of, vary
 from models.dataset import AUTHORED, HEADS, LEFT_OUT, SHARED, Sample, load, of_split
 from models.network import BASE, COMPARISON, OUTPUTS, batch_of, new_reader, optimiser, tokenizer_of
 
@@ -162,6 +162,7 @@ def train(options: argparse.Namespace) -> Trainer:
     rng = trainer.rng
     pairs = comparison_pairs(rows, rng)
     chances = [chance(sample) for sample in rows]
+    openers = openers_of(rows)
     print(f"{len(rows)} rows, {len(pairs)} pairs, {options.minutes} minutes", flush=True)
 
     def draw_pairs() -> list[Item]:
@@ -169,7 +170,7 @@ def train(options: argparse.Namespace) -> Trainer:
         return [compared(trainer.row(exchange), differ=value) for exchange, value in drawn]
 
     def draw() -> list[Item]:
-        drawn = [vary(s, rng) for s in rng.choices(rows, chances, k=_CHUNK * BATCH)]
+        drawn = [vary(s, rng, openers) for s in rng.choices(rows, chances, k=_CHUNK * BATCH)]
         return [judged(s, trainer.row(s.exchange)) for s in drawn]
 
     if pairs:
