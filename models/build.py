@@ -11,6 +11,7 @@ import importlib
 import json
 import math
 import sys
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -46,6 +47,8 @@ BUDGETS: Mapping[str, float] = {"strict": 0.005, "balanced": 0.02, "sensitive": 
 RECALL_POINT, RECALL = "recall", 0.95
 _HALF = 0.5
 _DIGITS = 4
+# No source may have more than so many times the false positives that the budget allows on average.
+_WORST_SOURCE = 2.5
 # Penalty of the calibration step: enough rows, two parameters.
 _PENALTY = 1.0
 # How much the encoder's log-odds count beside the other readers'. Best on transcripts left out of
@@ -143,17 +146,34 @@ def read_back(folder: Path) -> Blended:
 def operating_points(
     samples: Sequence[Sample], scores: Mapping[str, Sequence[float]]
 ) -> dict[str, dict[str, float]]:
-    """Thresholds by false-positive budget over the judged negatives, and one for a recall."""
+    """Thresholds by false-positive budget over the judged negatives, and one for a recall.
+
+    A budget holds over all rows, and within every single source at `_WORST_SOURCE` times its size:
+    a threshold that is right on average only lets one kind of conversation pay for the others.
+    """
     points: dict[str, dict[str, float]] = {name: {} for name in (*BUDGETS, RECALL_POINT)}
     for label in LABELS:
-        pairs = [(s.target(label), v) for s, v in zip(samples, scores[label], strict=True)]
-        negatives = [v for t, v in pairs if t is not None and t <= _HALF]
+        negatives: dict[str, list[float]] = defaultdict(list)
+        positives = []
+        for sample, value in zip(samples, scores[label], strict=True):
+            target = sample.target(label)
+            if target is not None and target > _HALF:
+                positives.append(value)
+            elif target is not None:
+                negatives[sample.file].append(value)
         for name, budget in BUDGETS.items():
-            points[name][label] = _ceil(threshold_at(negatives, budget))
-        positives = sorted((v for t, v in pairs if t is not None and t > _HALF), reverse=True)
+            points[name][label] = _ceil(_threshold(negatives, budget))
+        positives.sort(reverse=True)
         last = max(0, math.ceil(RECALL * len(positives)) - 1)
         points[RECALL_POINT][label] = math.floor(positives[last] * 10**_DIGITS) / 10**_DIGITS
     return points
+
+
+def _threshold(negatives: Mapping[str, Sequence[float]], budget: float) -> float:
+    everything = [value for values in negatives.values() for value in values]
+    wide = min(0.5, budget * _WORST_SOURCE)
+    worst = (threshold_at(v, wide) for v in negatives.values() if len(v) * wide >= 1)
+    return max(threshold_at(everything, budget), *worst, 0.0)
 
 
 def figures(
