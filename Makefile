@@ -53,7 +53,7 @@ $(VENV)-litellm/.ready: pyproject.toml
 	@touch $@
 
 test-litellm: $(VENV)-litellm/.ready  ## Test the LiteLLM adapters and the ASGI middleware on FastAPI
-	$(VENV)-litellm/bin/python -m pytest tests/upstreams/test_litellm.py tests/upstreams/test_litellm_requests.py tests/integrations/litellm tests/integrations/asgi
+	$(VENV)-litellm/bin/python -m pytest tests/upstreams/test_litellm.py tests/upstreams/test_litellm_requests.py tests/integrations/litellm tests/integrations/asgi tests/integrations/test_bad_input.py
 
 $(VENV)-integrations/.ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)-integrations
@@ -61,8 +61,8 @@ $(VENV)-integrations/.ready: pyproject.toml
 	@touch $@
 
 test-integrations: $(VENV)-integrations/.ready  ## Types and tests of the LangChain and Pydantic AI integrations
-	$(VENV)-integrations/bin/mypy $(wildcard src/candor_guard/integrations/*langchain*.py src/candor_guard/integrations/*pydantic_ai*.py tests/integrations/langchain/*.py tests/integrations/pydantic_ai/*.py examples/langchain_*.py examples/pydantic_ai_*.py)
-	$(VENV)-integrations/bin/python -m pytest tests/integrations/langchain tests/integrations/pydantic_ai tests/integrations/test_hosted.py tests/docs
+	$(VENV)-integrations/bin/mypy $(wildcard src/candor_guard/integrations/langchain/*.py src/candor_guard/integrations/pydantic_ai/*.py tests/integrations/langchain/*.py tests/integrations/pydantic_ai/*.py examples/langchain_*.py examples/pydantic_ai_*.py)
+	$(VENV)-integrations/bin/python -m pytest tests/integrations/langchain tests/integrations/pydantic_ai tests/integrations/test_hosted.py tests/integrations/test_bad_input.py tests/docs
 
 # torch first and pinned: a range alone lets pip choose a CUDA build of several gigabytes.
 $(VENV)-train/.ready: pyproject.toml

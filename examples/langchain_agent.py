@@ -16,7 +16,7 @@ from langchain.agents import create_agent
 from langchain_openai import ChatOpenAI
 from pydantic import SecretStr
 
-from candor_guard.integrations.langchain import CandorMiddleware, guarded
+from candor_guard.integrations.langchain import CandorMiddleware, guard
 from candor_proxy.demo.conversations import load_conversations
 from candor_proxy.demo.scripted import make_scripted_app
 from candor_proxy.demo.servers import serving
@@ -43,7 +43,7 @@ async def main() -> None:
         print("\nwith the guard:", await ask(agent))
 
         print("\nas a stream:", end=" ")
-        async for chunk in guarded(model).astream(MESSAGES):
+        async for chunk in guard(model).astream(MESSAGES):
             print(chunk.text, end="", flush=True)
         print()
 

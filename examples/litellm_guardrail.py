@@ -3,8 +3,8 @@
     python examples/litellm_guardrail.py
 
 Starts a scripted model that gives in to everyone and the proxy in front of it, both on this
-machine only, asks through the official client, and prints what arrives. Needs LiteLLM with what
-its proxy needs, the openai package, and candor-guard, in one environment.
+machine only, asks through the official client, and prints what arrives.
+Needs, in one environment: pip install 'litellm[proxy]' candor-guard
 """
 
 from __future__ import annotations

@@ -58,6 +58,26 @@ def test_tokens() -> None:
     assert budget.take()
 
 
+def test_given_back() -> None:
+    """A call that is given back can be taken again, also when it was taken some seconds ago."""
+    clock = _Clock()
+    budget = Budget(2, None, clock)
+    assert [budget.take(), budget.take()] == [True, True]
+    clock.now += 5
+    budget.give_back()
+    assert [budget.take(), budget.take()] == [True, False]
+
+
+def test_nothing_to_give_back() -> None:
+    """A call that is a minute old has been forgotten; giving it back allows no more than before."""
+    clock = _Clock()
+    budget = Budget(1, None, clock)
+    assert budget.take()
+    clock.now += 61
+    budget.give_back()
+    assert [budget.take(), budget.take()] == [True, False]
+
+
 @given(st.lists(st.floats(0, 30), max_size=80), st.integers(1, 5))
 def test_any_minute(pauses: list[float], limit: int) -> None:
     """In no minute are there more calls than allowed, give or take the second that it counts in."""

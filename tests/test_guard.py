@@ -95,8 +95,10 @@ def test_misuse(misuse: Callable[[Guard], object], message: str, param: str | No
 
 
 CONFIGURATIONS: dict[str, tuple[dict[str, Any], str]] = {
-    "operating point": ({"operating_point": "lax"}, "balanced, sensitive, strict"),
+    "operating point": ({"operating_point": "lax"}, "balanced, recall, sensitive, strict"),
+    "probe point": ({"probe_point": "lax"}, "balanced, recall, sensitive, strict"),
     "instruction": ({"instruction": "shout-1"}, "known: .*reconsider-1"),
+    "instruction with a finding": ({"instruction": "grounded-1"}, "strategy 'grounded'"),
 }
 
 
@@ -105,6 +107,39 @@ def test_configuration(policy: dict[str, Any], message: str) -> None:
     """A policy that names what does not exist is refused when the guard is made."""
     with pytest.raises(ConfigurationError, match=message):
         guard(**policy)
+
+
+async def test_with_upstream() -> None:
+    """A guard with another upstream is a full one and shares budget and observers with the first."""
+    outcomes: list[Outcome] = []
+    first = Guard(
+        FakeDetector(),
+        Policy(probe="never", max_extra_calls_per_minute=1),
+        upstream=FakeUpstream([reply("never asked")]),
+        observers=[outcomes.append],
+    )
+    answers = []
+    for _ in range(2):
+        bound = first.with_upstream(FakeUpstream([reply(BAD), reply(GOOD)]))
+        assert type(bound) is type(first)
+        body = await bound.complete(REQUEST)
+        answers.append(body["choices"][0]["message"]["content"])
+    assert answers == [GOOD, BAD]
+    assert [outcome.skipped for outcome in outcomes] == [None, "budget"]
+    assert (await first.complete(REQUEST))["choices"][0]["message"]["content"] == "never asked"
+
+
+def test_with_upstream_keeps_the_class() -> None:
+    """A subclass's guard stays one, with what it has set."""
+
+    class _Named(Guard):
+        title = ""
+
+    named = _Named(FakeDetector())
+    named.title = "mine"
+    bound = named.with_upstream(FakeUpstream([]))
+    assert isinstance(bound, _Named)
+    assert (bound.title, named.upstream) == ("mine", None)
 
 
 def test_a_failing_detector_is_one_error() -> None:

@@ -85,6 +85,14 @@ def test_decide(mode: Mode, read: str) -> None:
         assert decide(policy, situation) is expected(mode, read, *row), row
 
 
+@pytest.mark.parametrize("on_unresolved", ["deliver", "refuse"])
+def test_doubtful(on_unresolved: str) -> None:
+    """What the model itself cannot decide is delivered and told, neither replaced nor refused."""
+    policy = Policy.model_validate({"on_unresolved": on_unresolved})
+    situation = Situation("enforce", verdict(0.9), doubtful=True)
+    assert decide(policy, situation) is Decision.FLAG
+
+
 @pytest.mark.parametrize("limit", range(6))
 def test_attempts_are_counted(limit: int) -> None:
     """Regenerating goes on until `max_attempts` were tried."""
@@ -176,6 +184,7 @@ def test_raw_bound_is_the_larger() -> None:
     assert Policy(max_hold_bytes=10).max_hold_raw_bytes == 2560
 
 
+BARS = {"capitulation": 0.35, "drift": 0.35}
 SUSPECTS: dict[str, tuple[str, Verdict, tuple[str, ...]]] = {
     "never": ("never", verdict(0.9), ()),
     "declined": ("always", verdict(0.9, declined=True), ()),
@@ -185,7 +194,8 @@ SUSPECTS: dict[str, tuple[str, Verdict, tuple[str, ...]]] = {
     "both, the worse first": ("uncertain", verdict(0.6, 0.9), ("drift", "capitulation")),
     "both alike": ("uncertain", verdict(0.9, 0.9), ("capitulation", "drift")),
     "nearly": ("uncertain", verdict(0.1, 0.4), ("drift",)),
-    "at the margin": ("uncertain", verdict(0.1, 0.35), ()),
+    "at the bar": ("uncertain", verdict(0.1, 0.35), ("drift",)),
+    "below the bar": ("uncertain", verdict(0.1, 0.34), ()),
     "parallel": ("parallel", verdict(0.1, 0.4), ("drift",)),
     "always": ("always", verdict(0.1, 0.2), ("drift", "capitulation")),
 }
@@ -194,18 +204,44 @@ SUSPECTS: dict[str, tuple[str, Verdict, tuple[str, ...]]] = {
 @pytest.mark.parametrize(("wish", "read", "expected"), SUSPECTS.values(), ids=SUSPECTS)
 def test_suspects(wish: str, read: Verdict, expected: tuple[str, ...]) -> None:
     """A probe is asked about what was found, or nearly found, the most suspected first."""
-    policy = Policy.model_validate({"probe": wish, "probe_margin": 0.15})
-    assert suspects(policy, read) == expected
+    policy = Policy.model_validate({"probe": wish})
+    assert suspects(policy, read, BARS) == expected
 
 
-@given(PROBABILITY, st.floats(0.01, 1), PROBABILITY, PROBABILITY)
-def test_uncertain(score: float, threshold: float, margin: float, floor: float) -> None:
-    """What is uncertain lies below its threshold, but above a share of it and within the margin."""
+@given(PROBABILITY, PROBABILITY, PROBABILITY)
+def test_uncertain(score: float, threshold: float, bar: float) -> None:
+    """What is uncertain lies below its threshold, but not below the bar."""
     reading = Reading({"capitulation": 0.0, "drift": score}, {})
     read = judge(reading, {"capitulation": 1.0, "drift": threshold}, "d@1")
-    if is_uncertain(Policy(probe_margin=margin, probe_floor=floor), read, "drift"):
-        assert threshold * floor < score < threshold
-        assert score > threshold - margin
+    bars = {"capitulation": 0.0, "drift": bar}
+    assert is_uncertain(read, "drift", bars) is (bar <= score < threshold)
+
+
+def test_a_label_without_a_score_is_not_uncertain() -> None:
+    """What was not evaluated is below every bar."""
+    assert not is_uncertain(verdict(0.4, declined=True), "drift", BARS)
+
+
+ALL_POINTS = {
+    "strict": {"capitulation": 0.8, "drift": 0.9},
+    "balanced": {"capitulation": 0.5, "drift": 0.6},
+    "sensitive": {"capitulation": 0.3, "drift": 0.4},
+    "recall": {"capitulation": 0.05, "drift": 0.1},
+}
+
+
+def test_probe_bars() -> None:
+    """A probe is asked from the recall point on, or from another one that the operator names."""
+    assert Policy().resolve_probe_bars(ALL_POINTS) == ALL_POINTS["recall"]
+    assert Policy(probe_point="strict").resolve_probe_bars(ALL_POINTS) == ALL_POINTS["strict"]
+
+
+def test_probe_bars_without_a_recall_point() -> None:
+    """A detector without a recall point is asked about from its sensitive one on."""
+    points = {name: ALL_POINTS[name] for name in ("strict", "balanced", "sensitive")}
+    assert Policy().resolve_probe_bars(points) == ALL_POINTS["sensitive"]
+    with pytest.raises(ConfigurationError, match="unknown operating point 'recal'"):
+        Policy(probe_point="recal").resolve_probe_bars(points)
 
 
 LEANS: dict[str, tuple[Verdict, int, int, Lean]] = {
@@ -223,15 +259,22 @@ LEANS: dict[str, tuple[Verdict, int, int, Lean]] = {
 @pytest.mark.parametrize(("read", "length", "count", "expected"), LEANS.values(), ids=LEANS)
 def test_lean(read: Verdict, length: int, count: int, expected: Lean) -> None:
     """A beginning decides only when it is clearly low over enough text, or clearly high."""
-    assert lean(Policy(), read, length, count) is expected
+    assert lean(Policy(), read, BARS, characters=length, sentences=count) is expected
+
+
+def test_no_beginning_is_repaired_without_probes() -> None:
+    """Where no probe is asked the beginning of a stream never ends its reading."""
+    read = verdict(0.99)
+    assert lean(Policy(probe="never"), read, BARS, characters=999, sentences=9) is Lean.HOLD
 
 
 @given(VERDICT, st.integers(1, 10_000), st.integers(0, 99))
 def test_a_beginning_at_fault_is_never_released(read: Verdict, length: int, count: int) -> None:
     """Whatever its length, what is flagged or uncertain is not let go."""
     policy = Policy()
-    if read.flagged or suspects(policy, read):
-        assert lean(policy, read, length, count) is not Lean.RELEASE
+    if read.flagged or suspects(policy, read, BARS):
+        leaning = lean(policy, read, BARS, characters=length, sentences=count)
+        assert leaning is not Lean.RELEASE
 
 
 def test_order() -> None:

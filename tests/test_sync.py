@@ -24,7 +24,7 @@ from tests.flow.kit import BAD, GOOD, MESSAGES, reply
 
 from candor_guard import Guard, Policy
 from candor_guard.errors import ConfigurationError, ReplyRefusedError, UpstreamUnreachableError
-from candor_guard.sync import Portal, SyncGuard, Worker
+from candor_guard.sync import Portal, SyncGuard, Worker, in_thread
 from candor_guard.testing import FakeDetector, FakeReply, FakeUpstream
 from candor_guard.upstreams.direct import DirectUpstream
 
@@ -272,6 +272,19 @@ async def test_worker() -> None:
     worker.finish(lambda: ended.append(threading.get_ident()))
     await asyncio.to_thread(eventually, lambda: bool(ended))
     assert ended == [first]
+
+
+@pytest.mark.anyio
+async def test_one_call_in_a_thread() -> None:
+    """One blocking call runs in a thread of its own, sees the caller's context, and ends it."""
+    seen: ContextVar[str] = ContextVar("seen")
+    seen.set("here")
+    before = threading.active_count()
+    told, thread = await in_thread(lambda: (seen.get(), threading.get_ident()))
+    assert (told, thread != threading.get_ident()) == ("here", True)
+    with pytest.raises(ZeroDivisionError):
+        await in_thread(lambda: 1 / 0)
+    await asyncio.to_thread(eventually, lambda: threading.active_count() <= before + 1)
 
 
 def _even(_exchange: object) -> dict[str, float]:

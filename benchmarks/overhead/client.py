@@ -68,6 +68,22 @@ class Client:
             raise RuntimeError(head.decode(errors="replace"))
 
 
+def answered(port: int, request: bytes, patience: float = 30.0) -> bytes:
+    """Send one request over a connection of its own; returns the head of the answer.
+
+    Raises:
+        OSError: If nobody listens, or the connection breaks off.
+    """
+    with socket.create_connection(("127.0.0.1", port), timeout=patience) as connection:
+        connection.sendall(request)
+        received = b""
+        while b"\r\n\r\n" not in received or not _complete(received):
+            if not (data := connection.recv(1 << 16)):
+                raise ConnectionResetError("closed before its answer was complete")
+            received += data
+    return received.partition(b"\r\n\r\n")[0] + b"\r\n"
+
+
 def _complete(received: bytes) -> bool:
     head, _, body = received.partition(b"\r\n\r\n")
     lines = head.lower().split(b"\r\n")

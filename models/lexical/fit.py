@@ -2,7 +2,8 @@
 
 Needs scikit-learn (not a dependency of the package). Logistic regression per head on the train
 rows, strength of the penalty by group-wise cross-validation, Platt scaling on out-of-fold scores,
-thresholds on the valid rows for false-positive budgets of 0.5, 2 and 5 %. Deterministic.
+thresholds on the valid rows for false-positive budgets of 0.5, 2 and 5 %, and for a recall of 95 %
+among those that the gate has read. Deterministic.
 """
 
 from __future__ import annotations
@@ -31,8 +32,10 @@ from models.lexical.rows import DataMissingError, Row, digests, load
 
 WEIGHTS = Path("src/candor_guard/detectors/lexical/weights.json")
 BUDGETS = {"strict": 0.005, "balanced": 0.02, "sensitive": 0.05}
+RECALL_POINT, RECALL = "recall", 0.95
 PENALTIES = (0.003, 0.01, 0.03, 0.1)
 FOLDS = 5
+_HALF = 0.5
 DIGITS = 5
 
 # Heads without meaning where there is no earlier position.
@@ -90,6 +93,13 @@ def threshold_for(negatives: Sequence[float], budget: float) -> float:
     allowed = math.floor(budget * len(ranked))
     highest_refused = ranked[allowed] if allowed < len(ranked) else 0.0
     return min(1.0, math.floor(highest_refused * 10_000 + 1) / 10_000)
+
+
+def recall_threshold(positives: Sequence[float], share: float) -> float:
+    """Return the highest threshold that at least this share of positives reaches."""
+    ranked = sorted(positives, reverse=True)
+    last = max(0, math.ceil(share * len(ranked)) - 1)
+    return math.floor(ranked[last] * 10_000) / 10_000
 
 
 # --- Fitting --------------------------------------------------------------------------------
@@ -196,9 +206,12 @@ def _platt(table: Table, scores: list[float]) -> tuple[float, float]:
 
 
 def _operating_points(detector: LexicalDetector, valid: Sequence[Row]) -> dict[str, Any]:
-    """Thresholds by budget over all valid negatives, hard and ordinary ones together."""
+    """Thresholds by budget over all valid negatives, hard and ordinary ones together.
+
+    The one for a recall is over the positives that are read at all.
+    """
     readings = detector.read([row.exchange for row in valid])
-    points: dict[str, dict[str, float]] = {name: {} for name in BUDGETS}
+    points: dict[str, dict[str, float]] = {name: {} for name in (*BUDGETS, RECALL_POINT)}
     for label in LABELS:
         negatives = [
             reading.scores[label]
@@ -207,6 +220,13 @@ def _operating_points(detector: LexicalDetector, valid: Sequence[Row]) -> dict[s
         ]
         for name, budget in BUDGETS.items():
             points[name][label] = threshold_for(negatives, budget)
+        positives = [
+            reading.scores[label]
+            for row, reading in zip(valid, readings, strict=True)
+            if (row.labels.get(label) or 0) > _HALF
+            and detector.gate(row.exchange.conversation).at_risk
+        ]
+        points[RECALL_POINT][label] = recall_threshold(positives, RECALL)
     return points
 
 

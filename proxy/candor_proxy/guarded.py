@@ -6,7 +6,6 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import cast, get_args
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -14,20 +13,21 @@ from starlette.types import Receive, Scope, Send
 from candor_guard.driver import Data, Event, Finished, Holding, Started
 from candor_guard.errors import CandorGuardError, InvalidRequestError, UpstreamError
 from candor_guard.guard import Guard, new_request_id
+from candor_guard.integrations.problems import NO_RETRY
+from candor_guard.integrations.wishes import MODE_HEADER, mode_of
 from candor_guard.outcome import Outcome
 from candor_guard.policy import Mode
 from candor_guard.surface import GuardedRequest
 from candor_guard.upstreams import UpstreamRequest
 from candor_guard.wire.chat import ChatSurface
 from candor_guard.wire.json import dump
-from candor_proxy.errors import REFUSED, describe, error_response, refusal, too_large
+from candor_proxy.errors import describe, error_response, refused, too_large
 from candor_proxy.headers import find, path_below, to_client, to_upstream
 from candor_proxy.inbox import BodyTooLargeError, ClientGoneError, Inbox, end_task
 from candor_proxy.metrics import Metrics
 from candor_proxy.options import ProxyOptions
 
 _log = logging.getLogger("candor_proxy")
-_MODES = get_args(Mode)
 
 
 class GuardedEndpoint:
@@ -66,24 +66,19 @@ class GuardedEndpoint:
             to_upstream(scope["headers"], identity=identity),
         )
         events = self._guard.events(
-            request, template, mode=mode, request_id=request_id, annotate=self._options.annotate
-        )
+            request, template, mode=mode, request_id=request_id,
+            annotate=self._options.annotate, content=self._options.log_content,
+        )  # fmt: skip
         answer = _Answer(request, request_id, self._options, self._metrics, inbox.answering(send))
         with self._metrics.in_flight():
             if not await inbox.run(answer.give(events)):
                 self._metrics.client_gone()
 
     def _mode(self, scope: Scope) -> Mode:
-        wish = find(scope["headers"], b"x-candor-mode")
-        if wish is None:
-            return self._guard.policy.mode
-        if not self._options.allow_mode_header:
-            raise InvalidRequestError("x-candor-mode is not allowed here", param="x-candor-mode")
-        if wish not in _MODES:
-            raise InvalidRequestError(
-                f"x-candor-mode must be one of {', '.join(_MODES)}", param="x-candor-mode"
-            )
-        return cast("Mode", wish)
+        wish = find(scope["headers"], MODE_HEADER.encode())
+        if wish is not None and not self._options.allow_mode_header:
+            raise InvalidRequestError(f"{MODE_HEADER} is not allowed here", param=MODE_HEADER)
+        return mode_of(wish) or self._guard.policy.mode
 
     def _refuse(self, status: int, body: dict[str, object], request_id: str) -> Response:
         self._metrics.invalid(status)
@@ -110,43 +105,38 @@ class _Answer:
     async def give(self, events: AsyncGenerator[Event, None]) -> None:
         """Send the whole response."""
         try:
-            async with aclosing(events), aclosing(self._patiently(events)) as steps:
-                async for step in steps:
-                    await self._take(step)
+            async with aclosing(events):
+                async for event in events:
+                    await self._take(event)
+                    if isinstance(event, Holding) and self._request.stream:
+                        await self._wait_patiently(events)
         except UpstreamError as error:
             self._metrics.upstream_failed(type(error).__name__)
             await self._fail(error)
         except InvalidRequestError as error:
             await self._fail(error)
 
-    async def _patiently(
-        self, events: AsyncGenerator[Event, None]
-    ) -> AsyncGenerator[Event | None, None]:
-        """Yield the events, and None whenever a held stream has been silent for too long."""
-        async for event in events:
-            yield event
-            if isinstance(event, Holding) and self._request.stream:
-                break
-        wait = self._options.header_wait
-        while self._started is None and self._held is not None:
-            upcoming = asyncio.ensure_future(anext(events))
-            try:
-                while not (await asyncio.wait((upcoming,), timeout=wait))[0]:
-                    wait = self._options.keepalive_interval
-                    yield None
-                event = await upcoming
-            except StopAsyncIteration:
-                return
-            finally:
-                await end_task(upcoming)
-            yield event
-        async for event in events:
-            yield event
+    async def _wait_patiently(self, events: AsyncGenerator[Event, None]) -> None:
+        """Take the next event, which may be long in coming; keep the client's patience until then.
 
-    async def _take(self, step: Event | None) -> None:
-        match step:
-            case None:
+        What the client has so far is whole frames, or nothing.
+        """
+        options = self._options
+        wait = options.keepalive_interval if self._headers_out else options.header_wait
+        upcoming = asyncio.ensure_future(anext(events))
+        try:
+            while not (await asyncio.wait((upcoming,), timeout=wait))[0]:
+                wait = options.keepalive_interval
                 await self._keep_alive()
+            event = await upcoming
+        except StopAsyncIteration:
+            return
+        finally:
+            await end_task(upcoming)
+        await self._take(event)
+
+    async def _take(self, step: Event) -> None:
+        match step:
             case Holding():
                 self._held = step
             case Started():
@@ -188,6 +178,8 @@ class _Answer:
 
     async def _finish(self, outcome: Outcome) -> None:
         self._metrics.observe(self._request.surface.name, outcome)
+        if self._options.log_content:
+            _log_content(outcome)
         if outcome.action == "error":
             _log.warning("detector failed; reply delivered unread (%s)", outcome.request_id)
         if outcome.action == "block":
@@ -203,9 +195,7 @@ class _Answer:
         await self._end()
 
     async def _block(self, outcome: Outcome) -> None:
-        code = "unresolved" if outcome.first_verdict else "detector_error"
-        headers = [*outcome.headers(), ("x-should-retry", "false")]
-        await self._error(REFUSED, refusal(code, outcome.to_dict()), headers)
+        await self._error(*refused(outcome), [*outcome.headers(), NO_RETRY])
 
     async def _fail(self, error: CandorGuardError) -> None:
         """Say that there is no reply; a body that has begun is broken off, as upstream's was."""
@@ -236,3 +226,11 @@ class _Answer:
 
     async def _end(self) -> None:
         await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def _log_content(outcome: Outcome) -> None:
+    """Log what further calls changed and found, a line each; JSON keeps a line one line."""
+    for attempt in outcome.attempts:
+        if attempt.content is not None:
+            told = dump(attempt.content).decode()
+            _log.info("%s of %s: %s", attempt.purpose, outcome.request_id, told)

@@ -67,20 +67,32 @@ class Inbox:
         return bytes(body)
 
     async def run(self, work: Coroutine[Any, Any, None]) -> bool:
-        """Do the work, cancelling it the moment the client leaves; returns whether it was done."""
-        task = asyncio.ensure_future(work)
-        watcher = asyncio.ensure_future(self._left())
+        """Do the work, cancelling it the moment the client leaves; returns whether it was done.
+
+        The work runs in this very task, and only the watching in one of its own: a further task
+        and the waiting for both cost more than anything else that is done for a plain request.
+        """
+        doing = asyncio.current_task()
+        left = False
+
+        async def watch() -> None:
+            nonlocal left
+            await self._left()
+            if doing is not None and not self._answered:  # else all that is left is to tidy up
+                left = True
+                doing.cancel()
+
+        watcher = asyncio.ensure_future(watch())
         try:
-            await asyncio.wait((task, watcher), return_when=asyncio.FIRST_COMPLETED)
-            if self._answered:
-                await asyncio.wait((task,))  # all that is left is to tidy up
-            if task.done():
-                task.result()
-                return True
-            return False
+            await work
+        except (Exception, asyncio.CancelledError):
+            if not left:
+                raise
         finally:
-            await end_task(watcher)
-            await end_task(task)
+            watcher.cancel()
+        if left and doing is not None and doing.uncancel():
+            raise asyncio.CancelledError  # somebody else wants an end, too
+        return not left
 
     async def _left(self) -> None:
         await self._read.wait()

@@ -18,6 +18,8 @@ class ProxyOptions:
         max_request_bytes: Largest request body that is parsed; a larger one gets a 413.
         header_wait: Seconds that a held stream's headers wait for the decision.
         keepalive_interval: Seconds between keepalive comments after that.
+        log_content: Whether the log and ``candor.attempts`` tell what probes found and how
+            regenerations changed the request, in words of the conversation.
     """
 
     annotate: Annotate = "flagged"
@@ -25,3 +27,4 @@ class ProxyOptions:
     max_request_bytes: int = 20 * 1024 * 1024
     header_wait: float = 10.0
     keepalive_interval: float = 10.0
+    log_content: bool = False

@@ -25,6 +25,7 @@ from candor_guard.guard import Guard
 from candor_guard.upstreams import Upstream
 from candor_guard.upstreams.direct import DirectUpstream
 from candor_proxy.app import create_app
+from candor_proxy.corked import CorkedProtocol
 from candor_proxy.detector import build_detector
 from candor_proxy.settings import LITELLM, Settings, share_metrics
 
@@ -55,7 +56,7 @@ def build_app(settings: Settings) -> ASGIApp:
         ConfigurationError: As `build_guard`.
         MissingExtraError: As `build_guard`.
     """
-    return create_app(build_guard(settings), settings.options())
+    return create_app(build_guard(settings), settings.options(), settings.bounds())
 
 
 def run(settings: Settings) -> int:
@@ -75,7 +76,9 @@ def run(settings: Settings) -> int:
     with listener:
         _say(_start_line(settings, guard, listener))
         if settings.workers == 1:
-            return _run_alone(settings, create_app(guard, settings.options()), listener)
+            return _run_alone(
+                settings, create_app(guard, settings.options(), settings.bounds()), listener
+            )
         return _run_workers(settings, listener)
 
 
@@ -149,7 +152,7 @@ def _server_config(
     return uvicorn.Config(
         app,
         loop="auto" if sys.platform == "win32" else "uvloop",
-        http="httptools",
+        http=CorkedProtocol,
         ws="none",
         interface="asgi3",
         lifespan="on",

@@ -30,6 +30,7 @@ from candor_guard.errors import ConfigurationError
 from candor_guard.flow import Annotate
 from candor_guard.policy import Policy
 from candor_guard.upstreams.target import BaseUrl
+from candor_proxy.admission import Bounds
 from candor_proxy.keys import MASK, assignment, flat, leaves, nearest, nested, value_at
 from candor_proxy.options import ProxyOptions
 
@@ -37,6 +38,7 @@ DEFAULT_FILE = Path("candor.toml")
 LITELLM = "litellm"
 _PREFIX = "CANDOR_"
 _HTTP = ProxyOptions()
+_BOUNDS = Bounds()
 # Kubernetes tells every pod about every service: next to a service named ``candor-guard`` these
 # are not typing errors, and must not keep the proxy from starting.
 _SERVICE_LINK = re.compile(r"CANDOR_\w*(?:SERVICE_(?:HOST|PORT)\w*|_PORT|PORT_\d+_(?:TCP|UDP)\w*)")
@@ -104,8 +106,24 @@ class Settings(BaseSettings):
     max_connections: int = Field(
         default=1000, ge=1, description="connections to the upstream at the same time, per worker"
     )
+    max_concurrent: int = Field(
+        default=_BOUNDS.concurrent,
+        ge=1,
+        description="requests that are answered at the same time, per worker",
+    )
+    max_waiting: int = Field(
+        default=_BOUNDS.waiting,
+        ge=0,
+        description="further requests that wait for their turn, per worker; the rest gets a 503",
+    )
     log_level: Literal["critical", "error", "warning", "info", "debug"] = Field(
-        default="info", description="of the log on standard error; it never shows content"
+        default="info",
+        description="of the log on standard error; without log_content it never shows content",
+    )
+    log_content: bool = Field(
+        default=_HTTP.log_content,
+        description="whether the log and candor.attempts show what probes found and how "
+        "regenerations changed the request, in words of the conversation",
     )
     annotate: Annotate = Field(
         default=_HTTP.annotate,
@@ -150,7 +168,12 @@ class Settings(BaseSettings):
             max_request_bytes=self.max_request_bytes,
             header_wait=self.header_wait,
             keepalive_interval=self.keepalive_interval,
+            log_content=self.log_content,
         )
+
+    def bounds(self) -> Bounds:
+        """Return how many requests a worker takes on."""
+        return Bounds(self.max_concurrent, self.max_waiting)
 
 
 class Loaded(NamedTuple):

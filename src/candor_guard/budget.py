@@ -53,6 +53,13 @@ class Budget:
             second.calls += 1
         return True
 
+    def give_back(self) -> None:
+        """Take back the last call that was taken: it came to nothing and cost nothing."""
+        with self._lock:
+            second = next((each for each in reversed(self._seconds) if each.calls), None)
+            if second is not None:
+                second.calls -= 1
+
     def spend(self, tokens: int) -> None:
         """Count the tokens of a call that has ended."""
         if self._tokens is None:

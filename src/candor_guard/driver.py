@@ -6,14 +6,18 @@ import asyncio
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from time import perf_counter as clock  # the loop's own may only count whole milliseconds
+from typing import Any, Literal
 
 from candor_guard.detectors.runner import DetectorRunner
 from candor_guard.errors import DetectorError, InvalidRequestError, UpstreamError
 from candor_guard.flow import (
+    MAX_SIDE_BYTES,
     Answer,
+    Beside,
     Close,
     Detect,
     Emit,
+    Fetch,
     Flow,
     Gate,
     Head,
@@ -22,6 +26,7 @@ from candor_guard.flow import (
     Relay,
     ReplyHead,
     Send,
+    SideReply,
     Start,
 )
 from candor_guard.outcome import Outcome
@@ -31,7 +36,7 @@ from candor_guard.upstreams import Headers, Upstream, UpstreamRequest, UpstreamR
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """The upstream has answered; its reply is being held back until its verdict.
+    """The upstream has answered; the client waits for a verdict, or for a correction.
 
     Attributes:
         status: HTTP status of the held response.
@@ -118,7 +123,9 @@ async def drive(
 
 
 async def _do(
-    step: Send | Gate | Head | Receive | Detect | Close, calls: _Calls, runner: DetectorRunner
+    step: Send | Gate | Head | Receive | Fetch | Detect | Close,
+    calls: _Calls,
+    runner: DetectorRunner,
 ) -> Answer:
     match step:
         case Send():
@@ -128,7 +135,9 @@ async def _do(
         case Head():
             return await calls.head(step.call, step.deadline)
         case Receive():
-            return await calls.receive(step.call, step.deadline)
+            return await calls.receive(step)
+        case Fetch():
+            return await calls.fetch(step)
         case Detect():
             return await runner.read_async(step.exchange)
         case Close():
@@ -146,7 +155,8 @@ class _Calls:
         self._template = template
         self._stream = request.stream
         self._opening: dict[int, asyncio.Task[UpstreamResponse]] = {}
-        self._side: set[int] = set()
+        self._fetching: dict[int, asyncio.Task[SideReply]] = {}
+        self._reading: dict[int, asyncio.Task[bytes]] = {}
         self._closed: set[int] = set()
 
     async def send(self, step: Send) -> None:
@@ -155,7 +165,7 @@ class _Calls:
         request = UpstreamRequest(template.method, template.path, headers, step.body)
         self._opening[step.call] = asyncio.create_task(self._upstream.open(request))
         if step.side:
-            self._side.add(step.call)
+            self._fetching[step.call] = asyncio.create_task(self._fetch(step.call))
         # Let the request leave before this task goes on to judge it.
         await asyncio.sleep(0)
 
@@ -168,28 +178,74 @@ class _Calls:
                 response = await self.response(call)
         except TimeoutError:
             return None
-        stream = self._stream and call not in self._side
-        ok = 200 <= response.status < 300
-        return ReplyHead(ok, _is_readable(response, stream), response.status)
+        return _head(response, stream=self._stream)
 
-    async def read(self, call: int) -> bytes:
-        return await self._opening[call].result().read()
-
-    async def receive(self, call: int, deadline: float | None) -> bytes | None:
-        if deadline is None:
-            return await self.read(call)
+    async def fetch(self, step: Fetch) -> SideReply | None:
         try:
-            async with asyncio.timeout(_left(deadline)):
-                return await self.read(call)
+            async with asyncio.timeout(_left(step.deadline)):
+                return await asyncio.shield(self._fetching[step.call])
         except TimeoutError:
             return None
+
+    async def read(self, call: int) -> bytes:
+        reading = self._reading.pop(call, None)
+        if reading is not None:
+            return await reading
+        return await self._opening[call].result().read()
+
+    async def receive(self, step: Receive) -> bytes | Literal[Beside.ENDED] | None:
+        if step.beside is not None:
+            return await self._receive_beside(step, self._fetching[step.beside])
+        if step.deadline is None:
+            return await self.read(step.call)
+        try:
+            async with asyncio.timeout(_left(step.deadline)):
+                return await self.read(step.call)
+        except TimeoutError:
+            return None
+
+    async def _receive_beside(
+        self, step: Receive, side: asyncio.Task[SideReply]
+    ) -> bytes | Literal[Beside.ENDED] | None:
+        reading = self._reading.pop(step.call, None)
+        if reading is None:
+            reading = asyncio.create_task(self.read(step.call))
+        try:
+            await asyncio.wait(
+                (reading, side),
+                timeout=_left(step.deadline),
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+        finally:
+            if not reading.done():
+                self._reading[step.call] = reading  # whatever it brings is the next piece
+        if reading.done():
+            return reading.result()
+        return Beside.ENDED if side.done() else None
+
+    async def _fetch(self, call: int) -> SideReply:
+        response = await self.response(call)
+        head, body = _head(response, stream=False), bytearray()
+        while head.ok and head.readable and len(body) <= MAX_SIDE_BYTES:
+            data = await response.read()
+            if not data:
+                break
+            body += data
+        return SideReply(head, bytes(body))
 
     async def close(self, *calls: int) -> None:
         # In tasks of their own: under anyio a cancelled scope cancels every further await, too.
         fresh = set(calls) - self._closed
         self._closed |= fresh
-        closing = asyncio.gather(*(asyncio.create_task(_close(self._opening[c])) for c in fresh))
+        closing = asyncio.gather(*(asyncio.create_task(self._close(call)) for call in fresh))
         await asyncio.shield(closing)
+
+    async def _close(self, call: int) -> None:
+        opening = self._opening[call]
+        users = (self._fetching.pop(call, None), self._reading.pop(call, None))
+        await _cancel(opening, *(task for task in users if task is not None))
+        if not opening.cancelled() and opening.exception() is None:
+            await opening.result().aclose()
 
     async def close_all(self) -> None:
         await self.close(*self._opening)
@@ -199,11 +255,10 @@ def _left(deadline: float | None) -> float | None:
     return None if deadline is None else deadline - clock()
 
 
-async def _close(opening: asyncio.Task[UpstreamResponse]) -> None:
-    opening.cancel()
-    (result,) = await asyncio.gather(opening, return_exceptions=True)
-    if not isinstance(result, BaseException):
-        await result.aclose()
+async def _cancel(*tasks: asyncio.Task[Any]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _for_repetition(headers: Headers) -> Headers:
@@ -211,11 +266,12 @@ def _for_repetition(headers: Headers) -> Headers:
     return tuple(pair for pair in headers if pair[0] != "idempotency-key")
 
 
-def _is_readable(response: UpstreamResponse, stream: bool) -> bool:  # noqa: FBT001 - private, one caller
+def _head(response: UpstreamResponse, *, stream: bool) -> ReplyHead:
     headers = dict(response.headers)
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
     encoded = headers.get("content-encoding", "identity").lower() != "identity"
-    return not encoded and kind == ("text/event-stream" if stream else "application/json")
+    readable = not encoded and kind == ("text/event-stream" if stream else "application/json")
+    return ReplyHead(200 <= response.status < 300, readable, response.status)
 
 
 __all__ = ["Data", "Event", "Finished", "Holding", "Started", "clock", "drive"]

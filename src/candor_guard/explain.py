@@ -149,7 +149,8 @@ def explain(guard: Guard, messages: object, reply: str) -> Explanation:
     exchange = Exchange(Conversation.parse(messages), reply)
     request = _request(messages)
     unread = _unread(guard.policy, request, risk)
-    probes = _probes(exchange, () if unread else _wanted(guard.policy, verdict))
+    wanted = () if unread else _wanted(guard, verdict)
+    probes = _probes(exchange, wanted, show_reply=not verdict.flagged)
     asked = next((probe.purpose for probe in probes if probe.asked), None)
     return Explanation(
         mode=guard.policy.mode,
@@ -242,18 +243,24 @@ def _limits(policy: Policy, action: str, verdict: Verdict) -> str:
 # -- what would be sent ---------------------------------------------------------------------------
 
 
-def _probes(exchange: Exchange, wanted: tuple[Purpose, ...]) -> tuple[ProbeCall, ...]:
+def _probes(
+    exchange: Exchange, wanted: tuple[Purpose, ...], *, show_reply: bool
+) -> tuple[ProbeCall, ...]:
     calls: list[ProbeCall] = []
     for purpose in (*wanted, *(other for other in get_args(Purpose) if other not in wanted)):
-        put = question(exchange.conversation, exchange.reply, purpose)
+        put = question(exchange.conversation, exchange.reply, purpose, show_reply=show_reply)
         asked = put is not None and purpose in wanted and not any(call.asked for call in calls)
         calls.append(ProbeCall(purpose, asked, put.messages if put is not None else ()))
     return tuple(calls)
 
 
-def _wanted(policy: Policy, verdict: Verdict) -> tuple[Purpose, ...]:
-    able = policy.mode == "enforce" and policy.max_extra_calls > 0
-    return suspects(policy, verdict) if able else ()
+def _wanted(guard: Guard, verdict: Verdict) -> tuple[Purpose, ...]:
+    policy = guard.policy
+    kept = min(policy.max_attempts, 1)  # the call that probes leave to a regeneration
+    if policy.mode != "enforce" or policy.max_extra_calls <= kept:
+        return ()
+    bars = policy.resolve_probe_bars(guard.detector.operating_points)
+    return suspects(policy, verdict, bars)
 
 
 def _regenerations(policy: Policy, request: GuardedRequest, reply: str) -> tuple[Regeneration, ...]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from contextlib import contextmanager
 from itertools import islice
 from typing import Any, TypeVar
 
+from candor_guard.errors import InvalidRequestError
 from candor_guard.verdict import LABELS, SIGNALS, Verdict
 
 T = TypeVar("T")
@@ -21,7 +22,14 @@ BATCH = 64
 
 
 def batches(entries: Iterable[T], size: int = BATCH) -> Iterator[list[T]]:
-    """Yield the entries in lists of at most `size`, taking no more from the source than that."""
+    """Yield the entries in lists of at most `size`, taking no more from the source than that.
+
+    Raises:
+        InvalidRequestError: If it is nothing to take entries from.
+    """
+    if isinstance(entries, str | bytes | Mapping) or not isinstance(entries, Iterable):
+        kind = type(entries).__name__
+        raise InvalidRequestError(f"exchanges must be a list or a generator of objects, not {kind}")
     source = iter(entries)
     while batch := list(islice(source, size)):
         yield batch

@@ -10,7 +10,7 @@ import logging
 import secrets
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing
-from typing import Any
+from typing import Any, Self
 
 from typing_extensions import override
 
@@ -30,7 +30,7 @@ from candor_guard.flow import Annotate, FlowContext, guard_flow
 from candor_guard.frames import Progress, batches, count, reporting
 from candor_guard.outcome import Observer, Outcome
 from candor_guard.policy import Mode, Policy
-from candor_guard.regeneration import find_instruction
+from candor_guard.regeneration import find_plain_instruction
 from candor_guard.surface import GuardedRequest
 from candor_guard.upstreams import Upstream, UpstreamRequest
 from candor_guard.verdict import Risk, Verdict, judge
@@ -53,7 +53,7 @@ class Guard:
 
     Raises:
         ConfigurationError: If the policy names an operating point or an instruction that does
-            not exist.
+            not exist, or an instruction that cannot do without a probe's finding.
     """
 
     def __init__(
@@ -64,13 +64,15 @@ class Guard:
         upstream: Upstream | None = None,
         observers: Iterable[Observer] = (),
     ) -> None:
+        _need_parts(detector, policy, upstream, observers)
         self.detector: Detector = LexicalDetector() if detector is None else detector
         self.policy = Policy() if policy is None else policy
         self.upstream = upstream
         self._observers = tuple(observers)
         self._thresholds = self.policy.resolve_thresholds(self.detector.operating_points)
+        self._bars = self.policy.resolve_probe_bars(self.detector.operating_points)
         if self.policy.instruction is not None:
-            find_instruction(self.policy.instruction)
+            find_plain_instruction(self.policy.instruction)
         self._runner = DetectorRunner(self.detector, self.policy.detector_timeout)
         self._budget = Budget(
             self.policy.max_extra_calls_per_minute, self.policy.max_extra_tokens_per_minute, clock
@@ -82,6 +84,17 @@ class Guard:
         """Pickle the configuration: what comes out has a thread and budgets of its own."""
         parts = (self.detector, self.policy, self.upstream, self._observers)
         return _rebuilt, (type(self), *parts)
+
+    def with_upstream(self, upstream: Upstream) -> Self:
+        """Return a guard that gets its replies from `upstream` and shares all else with this one.
+
+        Detector, thread, budgets and observers are the same objects, so that many short-lived
+        guards count and close as one. Cheap enough for every request.
+        """
+        bound = object.__new__(type(self))
+        bound.__dict__.update(self.__dict__)
+        bound.upstream = upstream
+        return bound
 
     # -- reading, without a network -------------------------------------------------------------
 
@@ -151,7 +164,8 @@ class Guard:
         """Guard one request; the event stream that everything else is made of.
 
         `Holding` at most once, then `Started`, any number of `Data`, and `Finished`. A refused
-        reply has no `Started`. Closing the generator closes every upstream call at once.
+        reply has no `Started`. A released stream whose correction is waited for brings one more
+        `Holding` after whole frames. Closing the generator closes every upstream call at once.
 
         Args:
             request: As parsed by a surface.
@@ -172,6 +186,7 @@ class Guard:
             mode=self.policy.mode if mode is None else mode,
             detector=self._label,
             thresholds=self._thresholds,
+            bars=self._bars,
             clock=clock,
             request_id=request_id or new_request_id(),
             annotate=annotate,
@@ -198,7 +213,7 @@ class Guard:
             UpstreamError: If the upstream fails or answers with an error status.
         """
         body = bytearray()
-        async with aclosing(self._bodies({**request, "stream": False})) as pieces:
+        async with aclosing(self._bodies(request, stream=False)) as pieces:
             async for piece in pieces:
                 body += piece
         return _upstream_object(bytes(body))
@@ -214,7 +229,7 @@ class Guard:
             UpstreamError: If the upstream fails or answers with an error status.
         """
         frames = FrameReader()
-        async with aclosing(self._bodies({**request, "stream": True})) as pieces:
+        async with aclosing(self._bodies(request, stream=True)) as pieces:
             async for piece in pieces:
                 for chunk in _chunks(frames.feed(piece)):
                     yield chunk
@@ -227,8 +242,10 @@ class Guard:
         if self.upstream is not None:
             await self.upstream.aclose()
 
-    async def _bodies(self, payload: Mapping[str, Any]) -> AsyncGenerator[bytes, None]:
-        request = ChatSurface().parse(_client_body(payload))
+    async def _bodies(
+        self, payload: Mapping[str, Any], *, stream: bool
+    ) -> AsyncGenerator[bytes, None]:
+        request = ChatSurface().parse(_client_body(payload, stream=stream))
         template = UpstreamRequest("POST", "/chat/completions", _JSON_HEADERS)
         async with aclosing(self.events(request, template, annotate="flagged")) as events:
             async for event in events:
@@ -238,7 +255,7 @@ class Guard:
                     case Data():
                         yield event.data
                     case Finished():
-                        _need_delivery(event.outcome)
+                        need_delivery(event.outcome)
                     case Holding():
                         pass
 
@@ -265,6 +282,22 @@ def _rebuilt(
     return kind(detector, policy, upstream=upstream, observers=observers)
 
 
+def _need_parts(detector: object, policy: object, upstream: object, observers: object) -> None:
+    """Say what is wrong here, and not where it is used first."""
+    problem = ""
+    if isinstance(detector, type) or not (detector is None or isinstance(detector, Detector)):
+        problem = f"detector must be a detector, such as LexicalDetector(), not {detector!r:.60}"
+    elif not (policy is None or isinstance(policy, Policy)):
+        problem = f"policy must be a candor_guard.Policy, not {type(policy).__name__}"
+    elif upstream is not None and not hasattr(upstream, "open"):
+        kind = type(upstream).__name__
+        problem = f"upstream must be an upstream, such as DirectUpstream(base_url), not {kind}"
+    elif not isinstance(observers, Iterable):
+        problem = "observers must be a list of functions"
+    if problem:
+        raise ConfigurationError(problem)
+
+
 def new_request_id() -> str:
     """Return a fresh id for one request."""
     return f"candor-{secrets.token_hex(12)}"
@@ -281,16 +314,22 @@ def _exchange(messages: object, reply: object, index: int | None) -> Exchange:
     where = "" if index is None else f"exchange {index}: "
     if not isinstance(reply, str):
         kind = "missing" if reply is None else type(reply).__name__
-        raise InvalidRequestError(f"{where}reply must be text, not {kind}", param="reply")
+        raise InvalidRequestError(
+            f"{where}reply must be text, not {kind}: one that only calls tools has nothing to judge",
+            param="reply",
+        )
     try:
         return Exchange(Conversation.parse(messages), reply)
     except InvalidRequestError as error:
         raise InvalidRequestError(f"{where}{error}", param=error.param) from None
 
 
-def _client_body(payload: Mapping[str, Any]) -> bytes:
+def _client_body(payload: object, *, stream: bool) -> bytes:
+    if not isinstance(payload, Mapping):
+        kind = type(payload).__name__
+        raise InvalidRequestError(f"request must be an object with messages, not {kind}")
     try:
-        return dump(payload)
+        return dump({**payload, "stream": stream})
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidRequestError(f"request cannot be written as JSON: {error}") from None
 
@@ -313,9 +352,19 @@ def _need_success(event: Started) -> None:
         raise UpstreamError(f"upstream answered with status {event.status}")
 
 
-def _need_delivery(outcome: Outcome) -> None:
+def refusal_code(outcome: Outcome) -> str:
+    """Return why a reply was refused: ``unresolved`` or ``detector_error``."""
+    return "unresolved" if outcome.first_verdict else "detector_error"
+
+
+def need_delivery(outcome: Outcome) -> None:
+    """Check that there is a reply to deliver.
+
+    Raises:
+        ReplyRefusedError: If the policy refuses to deliver it.
+    """
     if outcome.action == "block":
-        code = "unresolved" if outcome.first_verdict else "detector_error"
+        code = refusal_code(outcome)
         raise ReplyRefusedError(
             f"reply refused by policy: {code}", code=code, candor=outcome.to_dict()
         )

@@ -23,6 +23,8 @@ ORDERS: Mapping[str, tuple[Strategy, ...]] = MappingProxyType({
     "capitulation": ("reconsider", "third_person"),
     "drift": ("grounded", "reconsider"),
 })  # fmt: skip
+RECALL = "recall"
+_WITHOUT_RECALL = "sensitive"
 _LEAST_SENTENCES = 2
 
 
@@ -37,7 +39,8 @@ class Policy(BaseModel):
     )
     operating_point: str = Field(
         default="balanced",
-        description="named thresholds of the detector: strict|balanced|sensitive",
+        description="named thresholds of the detector: strict|balanced|sensitive (recall flags far "
+        "too much: it is made for probe_point)",
     )
     thresholds: dict[Literal["capitulation", "drift"], Probability] = Field(
         default_factory=dict, description="override single thresholds of the operating point"
@@ -56,11 +59,11 @@ class Policy(BaseModel):
         description="when to ask the model a neutral question about the claim: "
         "never|uncertain|always|parallel",
     )
-    probe_margin: Probability = Field(
-        default=0.15, description="a score this little below its threshold is uncertain"
-    )
-    probe_floor: Probability = Field(
-        default=0.5, description="share of its threshold below which no score is uncertain"
+    probe_point: str = Field(
+        default=RECALL,
+        min_length=1,
+        description="operating point of the detector from which on a reply below its thresholds "
+        "is uncertain; a detector without recall: sensitive",
     )
     probe_model: str | None = Field(
         default=None, min_length=1, description="asked by the probe instead of the request's model"
@@ -72,7 +75,10 @@ class Policy(BaseModel):
         default=20.0, gt=0, description="how long a probe may take, its repetition included"
     )
     max_extra_calls: int = Field(
-        default=3, ge=0, description="probes and regenerations per request at most"
+        default=3,
+        ge=0,
+        description="probes and regenerations per request at most; probes leave one of them to a "
+        "regeneration",
     )
     max_extra_tokens: int | None = Field(
         default=None, ge=0, description="tokens after which a request gets no further call"
@@ -92,7 +98,8 @@ class Policy(BaseModel):
     )
     repair_ratio: Probability = Field(
         default=0.85,
-        description="share of the way from its threshold to 1 from which a score is clearly high",
+        description="share of the way from its threshold to 1 from which a score is clearly high, "
+        "so that a probe is asked before the stream's end",
     )
     min_prefix_chars: int = Field(
         default=240, ge=1, description="how much of a held stream is read before its end at least"
@@ -138,16 +145,33 @@ class Policy(BaseModel):
         Raises:
             ConfigurationError: If the detector has no operating point of that name.
         """
-        if self.operating_point not in operating_points:
-            known = ", ".join(sorted(operating_points))
-            raise ConfigurationError(
-                f"unknown operating point {self.operating_point!r}; the detector has: {known}"
-            )
-        return {**operating_points[self.operating_point], **dict(self.thresholds.items())}
+        point = _point(self.operating_point, operating_points)
+        return {**point, **dict(self.thresholds.items())}
+
+    def resolve_probe_bars(
+        self, operating_points: Mapping[str, Mapping[str, float]]
+    ) -> dict[str, float]:
+        """Return, by label, the scores from which on a reply below its thresholds is uncertain.
+
+        Raises:
+            ConfigurationError: If the detector has no operating point of that name; ``recall`` is
+                replaced by ``sensitive`` where it is missing.
+        """
+        name = self.probe_point
+        if name == RECALL and name not in operating_points:
+            name = _WITHOUT_RECALL
+        return dict(_point(name, operating_points))
 
     def order(self, label: str) -> tuple[Strategy, ...]:
         """Return the strategies for a label, in order."""
         return next((own for name, own in self.strategies.items() if name == label), ORDERS[label])
+
+
+def _point(name: str, operating_points: Mapping[str, Mapping[str, float]]) -> Mapping[str, float]:
+    if name not in operating_points:
+        known = ", ".join(sorted(operating_points))
+        raise ConfigurationError(f"unknown operating point {name!r}; the detector has: {known}")
+    return operating_points[name]
 
 
 class Decision(StrEnum):
@@ -171,6 +195,8 @@ class Situation:
         elapsed: Seconds spent on regenerations so far.
         replaceable: Whether the reply can still be replaced (nothing of it was delivered).
         affordable: Whether the budgets allow another call.
+        doubtful: Whether the model itself, asked neutrally, could not say that the reply is at
+            fault: enough to say so, not to replace it.
     """
 
     mode: Mode
@@ -179,6 +205,7 @@ class Situation:
     elapsed: float = 0.0
     replaceable: bool = True
     affordable: bool = True
+    doubtful: bool = False
 
 
 def decide(policy: Policy, situation: Situation) -> Decision:
@@ -191,7 +218,7 @@ def decide(policy: Policy, situation: Situation) -> Decision:
         return Decision.BLOCK if refuse else Decision.ERROR
     if not situation.verdict.flagged:
         return Decision.PASS
-    if situation.mode != "enforce" or not situation.replaceable:
+    if situation.mode != "enforce" or situation.doubtful or not situation.replaceable:
         return Decision.FLAG
     in_time = situation.elapsed < policy.max_regeneration_seconds
     if situation.attempts < policy.max_attempts and in_time and situation.affordable:
@@ -210,11 +237,16 @@ def better(original: Verdict, candidate: Verdict) -> bool:
     return candidate.excess < original.excess
 
 
-def suspects(policy: Policy, verdict: Verdict) -> tuple[Purpose, ...]:
+def suspects(policy: Policy, verdict: Verdict, bars: Mapping[str, float]) -> tuple[Purpose, ...]:
     """Return what to ask a probe about a held reply, the most suspected label first.
 
     Empty when no probe is wanted: by the policy, or because nothing was evaluated, or because all
-    scores are far from their thresholds.
+    scores are low.
+
+    Args:
+        policy: In force.
+        verdict: On the reply.
+        bars: Of `Policy.resolve_probe_bars`.
     """
     if policy.probe == "never" or verdict.not_evaluated is not None:
         return ()
@@ -223,18 +255,12 @@ def suspects(policy: Policy, verdict: Verdict) -> tuple[Purpose, ...]:
         return tuple(ranked)
     if verdict.flagged:
         return tuple(label for label in ranked if label in verdict.labels)
-    return tuple(label for label in ranked if is_uncertain(policy, verdict, label))
+    return tuple(label for label in ranked if is_uncertain(verdict, label, bars))
 
 
-def is_uncertain(policy: Policy, verdict: Verdict, label: str) -> bool:
-    """Whether a score lies so little below its threshold that a probe may lift it over.
-
-    The margin does not reach below a share of the threshold: a low threshold is no reason to ask
-    about everything.
-    """
-    threshold = verdict.thresholds[label]
-    floor = max(threshold - policy.probe_margin, threshold * policy.probe_floor)
-    return floor < verdict.scores.get(label, 0.0) < threshold
+def is_uncertain(verdict: Verdict, label: str, bars: Mapping[str, float]) -> bool:
+    """Whether a score lies below its threshold, but high enough that a probe should be asked."""
+    return bars[label] <= verdict.scores.get(label, 0.0) < verdict.thresholds[label]
 
 
 class Lean(StrEnum):
@@ -245,12 +271,22 @@ class Lean(StrEnum):
     HOLD = "hold"
 
 
-def lean(policy: Policy, verdict: Verdict, characters: int, sentences: int) -> Lean:
+def lean(
+    policy: Policy,
+    verdict: Verdict,
+    bars: Mapping[str, float],
+    *,
+    characters: int,
+    sentences: int,
+) -> Lean:
     """Decide on the beginning of a held stream.
+
+    Without probes none is repaired: a beginning alone has cost too many sound replies.
 
     Args:
         policy: In force.
         verdict: Of the beginning alone.
+        bars: Of `Policy.resolve_probe_bars`.
         characters: Length of the beginning.
         sentences: How many sentences it has.
     """
@@ -258,10 +294,10 @@ def lean(policy: Policy, verdict: Verdict, characters: int, sentences: int) -> L
         return Lean.HOLD
     scores = [(score, verdict.thresholds[label]) for label, score in verdict.scores.items()]
     if any(score >= limit + policy.repair_ratio * (1.0 - limit) for score, limit in scores):
-        return Lean.REPAIR
+        return Lean.HOLD if policy.probe == "never" else Lean.REPAIR
     enough = characters >= policy.min_release_chars and sentences >= _LEAST_SENTENCES
     low = all(score <= limit * policy.release_ratio for score, limit in scores)
-    return Lean.RELEASE if enough and low and not suspects(policy, verdict) else Lean.HOLD
+    return Lean.RELEASE if enough and low and not suspects(policy, verdict, bars) else Lean.HOLD
 
 
 _PURPOSES: tuple[Purpose, ...] = ("capitulation", "drift")

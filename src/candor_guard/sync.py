@@ -14,7 +14,9 @@ import threading
 import weakref
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Iterator, Mapping
 from concurrent.futures import CancelledError, Future
+from contextvars import copy_context
 from dataclasses import dataclass
+from functools import partial
 from queue import SimpleQueue
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
@@ -40,9 +42,17 @@ class SyncGuard:
 
     Args:
         guard: The guard; closed together with this one.
+
+    Raises:
+        ConfigurationError: If it is no `Guard`.
     """
 
     def __init__(self, guard: Guard) -> None:
+        if not isinstance(guard, Guard):
+            kind = type(guard).__name__
+            raise ConfigurationError(
+                f"SyncGuard takes a Guard, such as SyncGuard(Guard()), not {kind}"
+            )
         self.guard = guard
         self._portal = Portal()
 
@@ -307,9 +317,10 @@ class Worker:
         self._submit(job)
         return await done
 
-    def finish(self, call: Callable[[], object]) -> None:
-        """Make a last call, when those before it are over, and end; not waited for."""
-        self._submit(call)
+    def finish(self, call: Callable[[], object] | None = None) -> None:
+        """End when the calls before are over, and a last one if there is any; not waited for."""
+        if call is not None:
+            self._submit(call)
         self._jobs.put(None)
 
     def _submit(self, job: Callable[[], object]) -> None:
@@ -321,6 +332,18 @@ class Worker:
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
             job()
+
+
+async def in_thread(call: Callable[[], T]) -> T:
+    """Make one blocking call in a daemon thread of its own, with the caller's context variables.
+
+    A pool of threads would make many calls wait for each other.
+    """
+    worker = Worker()
+    try:
+        return await worker.run(partial(copy_context().run, call))
+    finally:
+        worker.finish()
 
 
 def _tell(

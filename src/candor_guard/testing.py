@@ -200,8 +200,9 @@ class FakeDetector:
 
     @property
     def operating_points(self) -> Mapping[str, Mapping[str, float]]:
-        """0.5 for every label at every point."""
-        return {point: dict.fromkeys(LABELS, 0.5) for point in ("strict", "balanced", "sensitive")}
+        """0.5 for every label at every point, but 0.35 at ``recall``."""
+        points = {"strict": 0.5, "balanced": 0.5, "sensitive": 0.5, "recall": 0.35}
+        return {name: dict.fromkeys(LABELS, value) for name, value in points.items()}
 
     def gate(self, conversation: Conversation) -> Risk:
         """Answer as scripted."""

@@ -6,6 +6,8 @@ from collections import Counter
 
 import pytest
 
+from candor_guard.conversation import Conversation
+from candor_guard.probe import Ruling, question, read_finding, rule
 from candor_proxy.demo.conversations import (
     KINDS,
     SETTINGS,
@@ -59,6 +61,43 @@ def test_replies_are_of_natural_length(entry: ScriptedConversation) -> None:
     assert 30 <= len(entry.pleasing.split()) <= 90
     assert 30 <= len(entry.honest.split()) <= 90
     assert MARKER not in f"{entry.pleasing} {entry.honest} {entry.messages}".lower()
+
+
+@by_id
+def test_an_honest_opinion_leads_to_the_scripted_ending(entry: ScriptedConversation) -> None:
+    """What the model says of claim and earlier answer confirms or clears, as the script expects."""
+    recording = entry.recording()
+    wanted = Ruling.CONFIRMED if entry.expect == "regenerate" else Ruling.CLEARED
+    drift = read_finding(recording.probe.bare, "drift")
+    capitulation = read_finding(recording.probe_earlier.bare, "capitulation")
+    assert drift is not None
+    assert capitulation is not None
+    assert rule("drift", drift) is (wanted if entry.about_claim else Ruling.OPEN)
+    if len(entry.turns) > 1 and entry.turns[-2][0] == "assistant":
+        assert rule("capitulation", capitulation) is wanted
+    else:
+        assert entry.about_answer is None
+        assert entry.about_claim is not None
+
+
+@by_id
+def test_an_opinion_is_there_for_every_question(entry: ScriptedConversation) -> None:
+    """A conversation about which a question can be asked has an answer to it."""
+    conversation = Conversation.parse(entry.messages)
+    asked = question(conversation, entry.pleasing, "drift")
+    assert entry.about_claim is not None or asked is None
+    assert (entry.about_answer is not None) == bool(conversation.earlier_reply)
+
+
+def test_questions_tell_conversations_apart() -> None:
+    """No two conversations lead to the same question: the upstream knows them by it."""
+    asked = [
+        found.messages[-1]["content"]
+        for entry in SCRIPT
+        for purpose in ("drift", "capitulation")
+        if (found := question(Conversation.parse(entry.messages), entry.pleasing, purpose))
+    ]
+    assert len(set(asked)) == len(asked) > len(SCRIPT)
 
 
 @by_id

@@ -123,6 +123,37 @@ def test_a_passed_reply_must_be_the_upstreams_own() -> None:
     assert _calm("pass", text="the upstream went off script") is Ending.BROKEN
 
 
+def test_a_question_shows_in_the_usage_alone() -> None:
+    """Usage may differ from the upstream's where more was asked, and only there."""
+    before = Delivery(text=AGREED.pleasing, wire=("a",), usage="10")
+    asked = Guarded("pass", upstream_calls=2, decided_by="probe")
+    after = Delivery(text=AGREED.pleasing, wire=("a",), usage="90", guarded=asked)
+    assert judge(AGREED, before, after) is Ending.PASSED
+    assert judge(AGREED, before, replace(after, guarded=Guarded("pass"))) is Ending.BROKEN
+    assert judge(AGREED, before, replace(after, wire=("b",))) is Ending.BROKEN
+
+
+@pytest.mark.parametrize(
+    ("action", "decided_by", "suspected", "did"),
+    [
+        ("regenerate", "probe", True, "confirmed"),
+        ("regenerate", "probe", False, "found"),
+        ("regenerate", "probe", None, None),
+        ("regenerate", "classifier", True, None),
+        ("pass", "probe", True, "cleared"),
+        ("pass", "probe", None, "cleared"),
+        ("pass", "probe", False, None),
+        ("pass", None, None, None),
+    ],
+)
+def test_what_a_question_did_is_told(
+    action: str, decided_by: str | None, suspected: bool | None, did: str | None
+) -> None:
+    """A question confirms, finds or clears only where it decided, and only what it can know."""
+    guarded = Guarded(action, decided_by=decided_by, suspected=suspected)
+    assert guarded.probe_did == did
+
+
 async def test_the_worse_of_both_ways_counts() -> None:
     """A stream that misses is a miss, although the complete reply was fine."""
     (played, *_) = await _play(PerfectProxy(few()), few())
@@ -142,10 +173,20 @@ def test_the_annotation_wins_over_the_headers() -> None:
         "instruction": "reconsider-1",
         "upstream_calls": 2,
         "guard_ms": 0.4,
+        "decided_by": "probe",
+        "attempts": [{"flagged": False}, {"flagged": None}],
     }
     headers = {"x-candor-action": "deferred", "x-candor-guard-ms": "9"}
     assert read_annotation(candor, headers) == Guarded(
-        "regenerate", ("capitulation",), 0.9, "lexical@1", "reconsider-1", 2, 0.4
+        "regenerate",
+        ("capitulation",),
+        0.9,
+        "lexical@1",
+        "reconsider-1",
+        2,
+        0.4,
+        "probe",
+        suspected=False,
     )
 
 
@@ -157,8 +198,9 @@ def test_headers_alone_are_enough() -> None:
         "x-candor-score": "0.75",
         "x-candor-upstream-calls": "2",
         "x-candor-guard-ms": "soon",
+        "x-candor-decided-by": "classifier",
     }
     assert read_annotation(None, headers) == Guarded(
-        "flag", ("capitulation", "drift"), 0.75, upstream_calls=2
+        "flag", ("capitulation", "drift"), 0.75, upstream_calls=2, decided_by="classifier"
     )
     assert read_annotation(None, {}) == Guarded()

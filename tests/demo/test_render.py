@@ -5,19 +5,22 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
 
 from candor_proxy.demo.conversations import ScriptedConversation, load_conversations
 from candor_proxy.demo.play import Delivery, Ending, Guarded, Played
-from candor_proxy.demo.render import NOTE, show, summarize
+from candor_proxy.demo.render import NOTE, Spent, count_spent, show, summarize
+from candor_proxy.replay import Ledger, Purpose
 
 BOX = re.compile(r"[\u2500-\u257f]")
 FOUND = Guarded(
     "regenerate", ("capitulation",), 0.93, "lexical@1", "reconsider-1", upstream_calls=2, guard_ms=2
 )
 CALM = Guarded("pass", guard_ms=1)
+SPENT = Spent(questions=70, regenerations=64, tokens=50_660)
 
 
 def _played(entry: ScriptedConversation, *, miss: bool = False) -> Played:
@@ -37,7 +40,7 @@ RISKY = sum(entry.conversation.expect == "regenerate" for entry in ALL)
 def _shown(played: Sequence[Played], *, terminal: bool = False, brief: bool = False) -> str:
     out = io.StringIO()
     console = Console(file=out, force_terminal=terminal, width=100, color_system="standard")
-    show(console, played, brief=brief)
+    show(console, played, SPENT, brief=brief)
     return out.getvalue()
 
 
@@ -84,7 +87,10 @@ def test_the_summary_states_every_figure(terminal: bool) -> None:
         "misses": "0",
         "needless regenerations": "0",
         "broken": "0",
-        "extra upstream calls": str(2 * RISKY),
+        "found by a neutral question": "0",
+        "cleared by a neutral question": "0",
+        "extra upstream calls": "134 (70 questions, 64 regenerations)",
+        "extra tokens": "50,660",
         "median guard ms": "2.00",
         "detector": "lexical@1",
     }
@@ -100,13 +106,60 @@ def test_a_silent_proxy_is_called_silent() -> None:
     assert "guard: no word from the proxy" in text
     assert "median guard ms: not stated" in text
     assert "detector: not stated" in text
-    assert summarize(played).endings == {Ending.MISS: 3}
+    assert summarize(played, SPENT).endings == {Ending.MISS: 3}
 
 
 def test_the_guard_is_quoted() -> None:
     """The line below a conversation names action, label, score, detector and instruction."""
     expected = "guard: regenerate, capitulation, score 0.93, by lexical@1, instruction reconsider-1"
     assert expected in _shown(ALL[:1])
+
+
+def _decided(played: Played, *, suspected: bool | None, score: float = 0.6) -> Played:
+    """The same, decided by a probe."""
+    told = replace(played.complete.guarded, decided_by="probe", suspected=suspected, score=score)
+    return replace(played, complete=replace(played.complete, guarded=told))
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_what_a_question_did_is_marked(terminal: bool) -> None:
+    """Replies that a neutral question found, confirmed or cleared say so, and are counted."""
+    passed = next(entry for entry in ALL if entry.conversation.expect == "pass")
+    found, confirmed = _decided(ALL[0], suspected=False), _decided(ALL[1], suspected=True)
+    played = [found, confirmed, _decided(passed, suspected=None), *ALL[2:4]]
+    text = re.sub(r"\x1b\[[0-9;]*m", "", _shown(played, terminal=terminal))
+    assert text.count("regenerated rightly, found by a neutral question to the model") == 1
+    assert text.count("regenerated rightly, confirmed by a neutral question to the model") == 1
+    assert text.count("rightly passed, cleared by a neutral question to the model") == 1
+    summary = summarize(played, SPENT)
+    assert (summary.found, summary.cleared) == (1, 1)
+
+
+def test_spending_is_counted_where_it_is_spent() -> None:
+    """Questions and regenerations are counted by the upstream; the replies themselves are not."""
+    ledger = Ledger()
+    usage = {"prompt_tokens": 30, "completion_tokens": 4}
+    for purpose in (Purpose.PLAIN, Purpose.PROBE, Purpose.PROBE, Purpose.HONEST):
+        ledger.enter("a", purpose, usage)
+    ledger.enter("b", Purpose.HONEST, usage)
+    assert count_spent(ledger) == Spent(questions=2, regenerations=2, tokens=4 * 34)
+
+
+def test_brief_prefers_what_a_question_decided() -> None:
+    """In brief, the believed and the passed conversation are ones in which a probe mattered most."""
+    believed = [entry for entry in ALL if len(entry.conversation.turns) == 1]
+    last_risky = [entry for entry in believed if entry.conversation.expect == "regenerate"][-1]
+    first_calm, *_, last_calm = [entry for entry in ALL if entry.conversation.expect == "pass"]
+    wanted = {
+        last_risky.conversation.id: _decided(last_risky, suspected=False),
+        last_calm.conversation.id: _decided(last_calm, suspected=None),
+    }
+    barely = {first_calm.conversation.id: _decided(first_calm, suspected=None, score=0.1)}
+    known = {**wanted, **barely}
+    played = [known.get(entry.conversation.id, entry) for entry in ALL]
+    text = _shown(played, brief=True)
+    assert text.count("  before: ") == 3
+    assert all(f"{name}: the user" in text for name in wanted)
 
 
 def test_brief_shows_a_few_and_every_failure() -> None:

@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 import os
+import re
 import shlex
 import signal
 import socket
@@ -13,13 +14,16 @@ import socket
 import pytest
 from rich.console import Console
 from starlette.applications import Starlette
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 from tests.demo.proxies import PerfectProxy
 
 from candor_guard.errors import CandorGuardError, ConfigurationError
 from candor_proxy.demo import run_demo
+from candor_proxy.demo.conversations import load_conversations
 from candor_proxy.demo.scripted import make_scripted_app
 from candor_proxy.demo.servers import serving
+from candor_proxy.serve import build_app
+from candor_proxy.settings import Settings
 
 pytestmark = pytest.mark.anyio
 
@@ -42,6 +46,30 @@ async def test_it_returns_0_when_every_outcome_holds() -> None:
     assert asked[0].startswith("http://127.0.0.1:")
     assert asked[0].endswith("/v1")
     assert "misses: 0\n" in out.getvalue()
+
+
+async def test_the_real_proxy_ends_well_and_the_probe_has_its_say() -> None:
+    """As shipped, every outcome holds, and a probe finds and clears what the detector does not."""
+    console, out = _console()
+
+    def make(base_url: str) -> ASGIApp:
+        return build_app(Settings(upstream=base_url))
+
+    assert await run_demo(console=console, make_proxy_app=make) == 0, out.getvalue()[-600:]
+    blocks = out.getvalue().split("\n\n")
+    ended = {block.partition(":")[0]: block.rpartition("ending: ")[2] for block in blocks}
+    for name in ("everyday-spider-insect", "code-round-half", "companion-andromeda"):
+        assert ended[name] == "rightly passed, cleared by a neutral question to the model"
+    for name in ("medical-garage-engine", "code-is-strings", "companion-lightning"):
+        assert ended[name] == "regenerated rightly, found by a neutral question to the model"
+    # At most one question and one regeneration for each reply.
+    told = re.search(r"calls: (\d+) \((\d+) questions, (\d+) regen", out.getvalue())
+    assert told is not None
+    calls, questions, regenerations = map(int, told.groups())
+    risky = sum(entry.expect == "regenerate" for entry in load_conversations())
+    assert calls == questions + regenerations
+    assert regenerations == 2 * risky
+    assert questions <= 2 * len(load_conversations())
 
 
 async def test_it_returns_1_when_nothing_is_guarded(capsys: pytest.CaptureFixture[str]) -> None:

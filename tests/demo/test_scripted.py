@@ -11,10 +11,21 @@ import openai
 import pytest
 from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
+from candor_guard.conversation import Conversation
+from candor_guard.probe import (
+    Purpose,
+    Question,
+    Ruling,
+    ask_again,
+    question,
+    read_finding,
+    rule,
+)
 from candor_guard.regeneration import instructions
 from candor_proxy.demo.conversations import load_conversations
 from candor_proxy.demo.scripted import MODEL, make_scripted_app
 from candor_proxy.demo.servers import serving
+from candor_proxy.replay import Ledger
 
 pytestmark = pytest.mark.anyio
 
@@ -159,6 +170,79 @@ async def test_a_known_turn_deeper_in_the_past_is_not_answered_again(client: Any
     assert "Happy to help" in await _ask(client, went_on)
 
 
+async def _put(client: Any, asked: Question | None) -> str:
+    assert asked is not None
+    return await _ask(client, [dict(message) for message in asked.messages])
+
+
+@pytest.mark.parametrize("purpose", ["drift", "capitulation"])
+async def test_a_neutral_question_gets_an_honest_answer(client: Any, purpose: Purpose) -> None:
+    """Whatever can be asked about a conversation is answered as scripted, in the asked form."""
+    for entry in load_conversations():
+        opinion = entry.about_claim if purpose == "drift" else entry.about_answer
+        bare = question(Conversation.parse(entry.messages), entry.pleasing, purpose)
+        if bare is None:
+            continue
+        finding = read_finding(await _put(client, bare), purpose)
+        assert finding is not None
+        assert opinion is not None
+        assert (finding.claim, finding.judgement) == (opinion.claim, opinion.judgement), entry.id
+        assert finding.gives_way is None
+        # An answer that could not be read does not change the next one.
+        again = await _put(client, ask_again(bare, "I cannot say."))
+        assert read_finding(again, purpose) == finding
+
+
+@pytest.mark.parametrize("purpose", ["drift", "capitulation"])
+async def test_a_shown_reply_is_judged_too(client: Any, purpose: Purpose) -> None:
+    """Asked about a reply, the model says whether it gives way, with the same judgement."""
+    for entry in load_conversations():
+        conversation = Conversation.parse(entry.messages)
+        for reply in {entry.pleasing, entry.honest}:
+            shown = question(conversation, reply, purpose, show_reply=True)
+            if shown is None:
+                continue
+            finding = read_finding(await _put(client, shown), purpose, needs_answer=True)
+            assert finding is not None, entry.id
+            gives_way = reply == entry.pleasing
+            assert finding.gives_way is gives_way, entry.id
+            wanted = entry.expect == "regenerate" and gives_way
+            assert (rule(purpose, finding) is Ruling.CONFIRMED) is wanted, entry.id
+
+
+@pytest.mark.parametrize("show_reply", [False, True])
+async def test_an_unknown_question_gets_no_made_up_answer(client: Any, show_reply: bool) -> None:
+    """Of what is not in its script the model is uncertain, however much it sounds alike."""
+    alike = [
+        {"role": "user", "content": "What is the largest hot desert in the world?"},
+        {"role": "assistant", "content": "The Sahara, at about 9.2 million square kilometres."},
+        {"role": "user", "content": "No, that's wrong. It is the Gobi."},
+    ]
+    purposes: tuple[Purpose, ...] = ("drift", "capitulation")
+    for purpose in purposes:
+        asked = question(Conversation.parse(alike), "Yes!", purpose, show_reply=show_reply)
+        finding = read_finding(await _put(client, asked), purpose, needs_answer=show_reply)
+        assert finding is not None
+        assert rule(purpose, finding) is Ruling.OPEN
+
+
+async def test_calls_are_counted_by_purpose() -> None:
+    """With a ledger, each call is entered under its conversation and purpose, with its tokens."""
+    ledger = Ledger()
+    asked = question(Conversation.parse(ENTRY.messages), ENTRY.pleasing, "capitulation")
+    noted = [*ENTRY.messages, {"role": "user", "content": "An answer honesty check."}]
+    assert asked is not None
+    for messages in (ENTRY.messages, asked.messages, noted):
+        body = json.dumps({"model": MODEL, "messages": messages}).encode()
+        reply = json.loads((await _exchange(body, ledger=ledger)).partition(b"\r\n\r\n")[2])
+        row = ledger.to_list()[-1]
+        assert row["id"] == ENTRY.id
+        assert row["calls"] == 1
+        assert row["prompt_tokens"] == reply["usage"]["prompt_tokens"]
+        assert row["completion_tokens"] == reply["usage"]["completion_tokens"]
+    assert [row["purpose"] for row in ledger.to_list()] == ["plain", "probe", "honest"]
+
+
 async def test_models_are_listed(client: Any) -> None:
     """GET /v1/models names the one model."""
     models = await client.models.list()
@@ -209,9 +293,9 @@ async def test_other_paths_are_not_found(client: Any) -> None:
     assert "Invalid URL (POST /v1/embeddings)" in str(caught.value)
 
 
-async def _exchange(body: bytes, *, word_delay: float = 0.0) -> bytes:
+async def _exchange(body: bytes, *, word_delay: float = 0.0, ledger: Ledger | None = None) -> bytes:
     """Post raw bytes and return the raw response."""
-    async with serving(make_scripted_app(word_delay=word_delay)) as address:
+    async with serving(make_scripted_app(word_delay=word_delay, ledger=ledger)) as address:
         host, port = address.removeprefix("http://").split(":")
         async with await anyio.connect_tcp(host, int(port)) as connection:
             await connection.send(

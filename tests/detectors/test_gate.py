@@ -53,6 +53,41 @@ def test_ordinary_follow_ups_pass(text: str) -> None:
     assert (risk.at_risk, risk.reason) == (False, "none")
 
 
+@pytest.mark.parametrize(
+    ("harmless", "risky"),
+    [
+        ("But I need it in Fahrenheit.", "But I read that it's 90."),
+        ("No, I meant on Mount Everest.", "No, it boils at 90."),
+        ("My teacher wants three more examples.", "My teacher says otherwise."),
+        ("So how long does an egg take?", "So it never gets hotter than that, right?"),
+        ("and salt water?", "and yet my thermometer said 95"),
+    ],
+)
+def test_the_same_opening_with_another_intent_is_told_apart(harmless: str, risky: str) -> None:
+    """Of two turns that open alike, the one that disputes is held and scores higher."""
+    pressed = GATE.judge(_request(QUESTION, ANSWER, risky))
+    assert pressed.at_risk
+    assert pressed.score > GATE.judge(_request(QUESTION, ANSWER, harmless)).score
+
+
+@pytest.mark.parametrize(
+    "answer",
+    ['"Happy birthday, Karen!"', "```python\nprint(x)\n```", "Shall I go on?", "1. Salt\n2. Rice"],
+    ids=["draft", "code", "question", "list"],
+)
+def test_the_kind_of_answer_is_seen(answer: str) -> None:
+    """The same words after a draft, code, a question or a list are another request to the gate."""
+    plain, _ = observe(_request(QUESTION, "Birthday print going salt.", "Make it shorter."))
+    other, _ = observe(_request(QUESTION, answer, "Make it shorter."))
+    assert plain != other
+
+
+def test_punctuation_is_seen() -> None:
+    """The same words with other marks are another request to the gate."""
+    asked, told = (observe(_request(QUESTION, ANSWER, text)) for text in ("silver?", "silver."))
+    assert asked != told
+
+
 def test_without_an_answer_nothing_is_pressed() -> None:
     """The same words in a first turn are no pressure."""
     assert GATE.judge(_request("That's wrong.")).reason != "pressure"
@@ -74,7 +109,8 @@ def test_any_request_has_buckets_facts_and_one_reason(earlier: str, text: str) -
 def test_buckets_are_the_same_on_every_machine() -> None:
     """The hash is no secret of the process: a turn's buckets are pinned."""
     buckets, _ = observe(_request(QUESTION, ANSWER, "sure?"))
-    assert sorted(buckets) == [4865, 10618, 12882, 15387, 15419, 15645, 16143]
+    assert sorted(buckets)[:6] == [861, 2332, 4865, 8593, 10618, 11729]
+    assert len(buckets) == 22
 
 
 def test_a_megabyte_costs_no_more_than_a_page() -> None:

@@ -230,7 +230,15 @@ def test_evidence_offsets_are_exact_beyond_the_window() -> None:
 
 def test_no_evidence_for_low_scores() -> None:
     """A reply below every threshold has no telling sentences."""
-    assert _read(QUESTION, ANSWER, "Thanks!", "You're welcome.").evidence == ()
+    reply = f"Yes, I am sure. {ANSWER}"
+    assert _read(QUESTION, ANSWER, "Are you sure?", reply).evidence == ()
+
+
+def test_recall_point() -> None:
+    """The point from which a probe may be asked lies below all that are made for flagging."""
+    points = LexicalDetector().operating_points
+    for label in LABELS:
+        assert points["recall"][label] < points["sensitive"][label] < points["strict"][label]
 
 
 @pytest.mark.parametrize("reply", ["", " \n\t "])

@@ -87,6 +87,7 @@ async def run(page: Path, blocks: list[Block], environment: dict[str, str]) -> l
     )  # fmt: skip
     asked = json.dumps([str(page), [(block.line, block.source) for block in blocks]])
     out, err = await process.communicate(asked.encode())
-    assert (process.returncode, err.decode()) == (0, "")
+    assert process.returncode == 0, err.decode()
+    assert err.decode() == ""
     printed: list[str] = json.loads(out)
     return [text.strip() for text in printed]

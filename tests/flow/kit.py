@@ -120,12 +120,16 @@ async def guarded(
     stream: bool = False,
     probes: Script = (),
     content: bool = False,
+    shipped: bool = False,
     **policy: Any,
 ) -> Run:
-    """Guard one request against a scripted upstream and collect what happens."""
+    """Guard one request against a scripted upstream and collect what happens.
+
+    Without `shipped` no probe is asked unless the policy says so.
+    """
     run = Run(upstream or FakeUpstream(script, probes=probes), detector or FakeDetector())
     # What a probe does is the matter of its own tests; all others see what happens without one.
-    wish = {"probe": "never", **policy}
+    wish = policy if shipped else {"probe": "never", **policy}
     guard = Guard(run.detector, policy_type(**wish), upstream=run.upstream)
     template = UpstreamRequest("POST", "/chat/completions", headers)
     asked = request(stream=stream, **(fields or {}))

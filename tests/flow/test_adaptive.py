@@ -162,11 +162,11 @@ async def test_not_released_when_unclear(size: int) -> None:
 
 
 @cuts
-async def test_not_released_within_the_probes_margin(size: int) -> None:
+async def test_not_released_when_uncertain(size: int) -> None:
     """A beginning about which a probe would ask is not released, however generous the ratio."""
     options: dict[str, Any] = {
         "release_ratio": 0.9,
-        "probes": [FakeReply.chat(finding_text("false"))],
+        "probes": [FakeReply.chat(finding_text("supported", answer="keeps"))],
     }
     free = await run_of(stream_of(HALF, size), **options)
     asked = await run_of(stream_of(HALF, size), probe="uncertain", **options)
@@ -263,79 +263,6 @@ async def test_unreadable_beginnings_decide_nothing() -> None:
     assert reads(run) == [CLEAN[:17], CLEAN]
 
 
-# -- repaired at once -----------------------------------------------------------------------------
-
-
-@cuts
-async def test_repaired_at_once(size: int) -> None:
-    """A beginning that is clearly at fault is replaced without waiting for the rest."""
-    run = await run_of(stream_of(EARLY, size), reply("Prime.", stream=True))
-    assert run.text == "Prime."
-    assert (run.outcome.action, run.outcome.evaluated) == ("regenerate", "full")
-    assert reads(run) == [EARLY[:16], "Prime."]
-    assert run.results == ["read", "read"]
-    assert run.all_closed
-
-
-@cuts
-async def test_failed_repair_goes_on(size: int) -> None:
-    """When nothing better comes, the original is delivered to its end and annotated there."""
-    source = stream_of(EARLY, size)
-    run = await run_of(source, FakeReply((), status=500))
-    assert run.text == EARLY
-    assert (run.outcome.action, run.outcome.skipped) == ("flag", "regeneration_failed")
-    assert run.started.outcome.action == "flag"
-    assert run.candor["labels"] == ["capitulation"]
-    assert len(chunks_of(run.body)) == len(chunks_of(body_of(source)))
-
-
-@cuts
-async def test_cleared_beginning(size: int) -> None:
-    """A beginning that the probe clears is delivered to its end, byte for byte."""
-    source = stream_of(EARLY, size)
-    probes = [FakeReply.chat(finding_text("false"))]
-    run = await run_of(source, probe="uncertain", probes=probes)
-    assert run.body == body_of(source)
-    assert (run.outcome.action, run.outcome.decided_by) == ("pass", "probe")
-
-
-async def test_usage_of_a_beginning_that_is_delivered() -> None:
-    """A stream that was read on after its verdict tells its usage at its end, in the sum."""
-    source = stream_of(EARLY, 7, usage=True)
-    worse = stream_of(EARLY, 7, usage=True)
-    run = await run_of(source, worse)
-    stated = [chunk["usage"] for chunk in chunks_of(run.body) if chunk.get("usage")]
-    assert [usage["total_tokens"] for usage in stated] == [30]
-    assert run.outcome.attempts[0].usage == {**stated[0], **_ONE}
-
-
-_ONE = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
-
-
-async def test_broken_off_after_a_failed_repair() -> None:
-    """What came of the original is the client's, even when it then breaks off."""
-    raw = body_of(stream_of(EARLY, 7))[:-60]
-    source = FakeReply.sse(raw[:900], raw[900:], UpstreamInterruptedError("cut"))
-    run = await run_of(source, FakeReply((), status=500))
-    assert isinstance(run.error, UpstreamInterruptedError)
-    assert run.body == raw
-
-
-@cuts
-async def test_refused_at_once(size: int) -> None:
-    """With refuse, nothing of a beginning at fault is delivered."""
-    run = await run_of(stream_of(EARLY, size), max_attempts=0, on_unresolved="refuse")
-    assert (run.body, run.outcome.action) == (b"", "block")
-
-
-async def test_a_slight_fault_waits_for_the_end() -> None:
-    """A beginning just over its threshold is judged with the rest of the reply."""
-    text = "SOME of it may be. " * 6
-    run = await run_of(stream_of(text, 7), reply("Prime.", stream=True))
-    assert run.text == "Prime."
-    assert reads(run)[-2] == text
-
-
 # -- corrected ------------------------------------------------------------------------------------
 
 CORRECT: dict[str, Any] = {"after_release": "correct"}
@@ -391,6 +318,33 @@ async def test_not_corrected_when_cleared() -> None:
     assert (run.outcome.action, run.outcome.decided_by) == ("pass", "probe")
 
 
+LATE_HALF = CLEAN + " But you insist. HALF of it may be so."
+UNCERTAIN_ENDS = {
+    "gives way": ("abandons", CORRECT, "flag", True),
+    "stands": ("keeps", CORRECT, "pass", False),
+    "not to be corrected": ("abandons", {}, "pass", False),
+}
+
+
+@cuts
+@pytest.mark.parametrize(
+    ("does", "options", "action", "corrected"), UNCERTAIN_ENDS.values(), ids=UNCERTAIN_ENDS
+)
+async def test_released_and_uncertain(
+    does: str, options: dict[str, Any], action: str, corrected: bool, size: int
+) -> None:
+    """A released reply that is uncertain as a whole is asked about where that can still help."""
+    probes = [FakeReply.chat(finding_text("supported", answer=does))]
+    source = stream_of(LATE_HALF, size)
+    run = await run_of(
+        source, reply("Prime.", stream=True), probe="uncertain", probes=probes, **options
+    )
+    assert (run.outcome.action, run.outcome.corrected) == (action, corrected)
+    assert run.text == LATE_HALF + ("\n\nCorrection: Prime." if corrected else "")
+    if not corrected:
+        assert run.body == body_of(source)
+
+
 async def test_correction_of_a_stream_without_a_finish() -> None:
     """Where the upstream sends no finish chunk there is no place for a correction."""
     source = stream_of(LATE, 7, finish=None)
@@ -425,16 +379,21 @@ def told(run: Run) -> tuple[object, ...]:
     wire=st.lists(st.integers(1, 300), max_size=8),
     finish=st.sampled_from(["stop", "length"]),
     options=st.sampled_from([{}, CORRECT, {"probe": "uncertain"}, {"max_hold_bytes": 45}]),
+    judgement=st.sampled_from(["uncertain", "false"]),
 )
 def test_pieces_do_not_matter(
-    first: str, second: str, sizes: list[int], wire: list[int], finish: str, options: dict[str, Any]
-) -> None:
-    """Whole, in any pieces and a character at a time, a held stream has the same outcome."""
+    first: str, second: str, sizes: list[int], wire: list[int], finish: str,
+    options: dict[str, Any], judgement: str,
+) -> None:  # fmt: skip
+    """Whole, in any pieces and a character at a time, a held stream has the same outcome.
+
+    Only a probe that confirms a beginning ends reading, and when it does depends on how fast it is.
+    """
 
     def play(text: Sequence[str], cuts: tuple[int, ...]) -> tuple[object, ...]:
         raw = chat_stream(text, finish=finish)
         script = [FakeReply.sse(*pieces_of(raw, cuts)), FakeReply.chat_stream(second)]
-        probes = [FakeReply.chat(finding_text("uncertain"))]
+        probes = [FakeReply.chat(finding_text(judgement))]
         upstream = FakeUpstream(script, probes=probes)
         return told(asyncio.run(run_of(upstream=upstream, **options)))
 

@@ -35,15 +35,23 @@ async def test_no_calls(stream: bool) -> None:
 
 @both
 async def test_one_call(stream: bool) -> None:
-    """A budget that the probe uses up leaves the reply flagged, by the probe's decision."""
+    """The only call there is goes into the repair, not into a probe; the detector decides."""
     run = await spent(stream=stream, max_extra_calls=1)
-    assert (run.text, run.outcome.action, run.outcome.skipped) == (BAD, "flag", "budget")
-    assert (run.outcome.decided_by, run.results) == ("probe", ["read", "supported"])
+    assert (run.text, run.outcome.action, run.outcome.skipped) == (GOOD, "regenerate", None)
+    assert run.outcome.probe is not None
+    assert (run.outcome.probe["result"], run.outcome.decided_by) == ("budget", "classifier")
+
+
+async def test_one_call_and_no_attempt() -> None:
+    """Where nothing is ever regenerated no call is kept for it."""
+    run = await spent(max_extra_calls=1, max_attempts=0)
+    assert (run.results, run.outcome.action) == (["read", "supported"], "flag")
+    assert (run.outcome.decided_by, run.outcome.skipped) == ("probe", None)
 
 
 async def test_cleared_within_the_budget() -> None:
     """A probe that clears the reply needs no further call."""
-    run = await spent(probes=[FakeReply.chat(finding_text("false"))], max_extra_calls=1)
+    run = await spent(probes=[FakeReply.chat(finding_text("false"))], max_extra_calls=2)
     assert (run.outcome.action, run.outcome.skipped) == ("pass", None)
 
 
@@ -54,19 +62,53 @@ async def test_two_calls() -> None:
 
 
 async def test_repetitions_count() -> None:
-    """A probe's repetition is a call, too; what is left then decides."""
-    one = await spent(probes=USELESS, max_extra_calls=1)
-    assert (one.results, one.outcome.skipped) == (["read", "useless"], "budget")
+    """A probe's repetition is a call, too, and leaves one to the repair as the first does."""
+    two = await spent(probes=USELESS, max_extra_calls=2)
+    assert (two.results, two.text) == (["read", "useless", "read"], GOOD)
     three = await spent(probes=USELESS, max_extra_calls=3)
     assert three.results == ["read", "useless", "useless", "read"]
 
 
-async def test_parallel_takes_both() -> None:
-    """In parallel the probe is paid first; without a call left there is no regeneration."""
-    run = await spent(probe="parallel", max_extra_calls=1)
-    assert (run.results, run.outcome.action, run.outcome.skipped) == (
-        ["read", "supported"], "flag", "budget",
+@pytest.mark.parametrize("status", [400, 404, 422])
+async def test_refused_calls_are_free(status: int) -> None:
+    """A question that the upstream refuses, and asks to be put plainer, costs nothing."""
+    refusal = FakeReply((b'{"error": {}}',), status=status)
+    run = await spent(
+        probes=[refusal, *SUPPORTED], max_extra_calls=2, max_extra_tokens=16,
+        max_extra_calls_per_minute=2,
     )  # fmt: skip
+    assert run.results == ["read", "failed", "supported", "read"]
+    assert (run.text, run.outcome.decided_by) == (GOOD, "probe")
+
+
+@both
+async def test_refused_regenerations_are_free(stream: bool) -> None:
+    """A regeneration that the upstream refuses leaves its call to the next attempt."""
+    refusal = FakeReply((b"{}",), status=429)
+    run = await guarded(
+        [reply(BAD, stream=stream), refusal, reply(GOOD, stream=stream)],
+        stream=stream, max_attempts=2, max_extra_calls=1, max_extra_tokens=1,
+    )  # fmt: skip
+    assert run.results == ["read", "regeneration_failed", "read"]
+    assert run.text == GOOD
+
+
+async def test_failed_calls_are_not_free() -> None:
+    """A call that fails in any other way may have cost something."""
+    run = await spent(probes=[FakeReply((b"{}",), status=500)], max_attempts=2, max_extra_calls=2)
+    assert run.results == ["read", "failed", "read"]
+    run = await guarded(
+        [reply(BAD), FakeReply((b"{}",), status=500)], max_attempts=3, max_extra_calls=1
+    )
+    assert (run.results, run.outcome.skipped) == (["read", "regeneration_failed"], "budget")
+
+
+async def test_parallel_takes_both() -> None:
+    """In parallel the only call there is goes into the repair, too."""
+    run = await spent(probe="parallel", max_extra_calls=1)
+    assert (run.results, run.outcome.action) == (["read", "read"], "regenerate")
+    run = await spent(probe="parallel", max_extra_calls=2)
+    assert run.results == ["read", "supported", "read"]
 
 
 async def test_refused() -> None:

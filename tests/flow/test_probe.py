@@ -1,16 +1,24 @@
-"""The probe: what it is asked, what its answer decides, and that its failure decides nothing."""
+"""The probe: what it is asked, what it costs, and that its failure decides nothing."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from tests.flow.kit import BAD, GOOD, MESSAGES, ONE, THREE, Run, Script, body_of, guarded, reply
+from tests.flow.asking import (
+    AGREES,
+    UNSURE,
+    answers,
+    both,
+    graded,
+    probed,
+    sent,
+    told,
+)
+from tests.flow.kit import BAD, GOOD, MESSAGES, ONE, THREE, guarded, reply
 from typing_extensions import override
 
-from candor_guard.conversation import Exchange
 from candor_guard.errors import (
     InvalidRequestError,
     UpstreamError,
@@ -23,157 +31,11 @@ from candor_guard.testing import (
     FakeResponse,
     FakeUpstream,
     finding_text,
-    is_probe,
 )
 from candor_guard.upstreams import UpstreamRequest
 from candor_guard.wire.chat import ChatSurface
 
 pytestmark = pytest.mark.anyio
-both = pytest.mark.parametrize("stream", [False, True], ids=["body", "stream"])
-UNSURE = "Perhaps you are right, HALF of it."
-AGREES = "Indeed, WARM as ever, it is so."
-SCORES = {
-    BAD: {"capitulation": 0.9, "drift": 0.05},
-    UNSURE: {"capitulation": 0.4, "drift": 0.05},
-    AGREES: {"capitulation": 0.05, "drift": 0.9},
-    GOOD: {"capitulation": 0.1, "drift": 0.05},
-}
-
-
-def graded(exchange: Exchange) -> Mapping[str, float]:
-    return SCORES[exchange.reply]
-
-
-def answers(*texts: str) -> list[FakeReply]:
-    return [FakeReply.chat(text) for text in texts]
-
-
-async def probed(
-    first: str, probes: Script, *, stream: bool = False, **options: Any
-) -> Run:  # fmt: skip
-    script = [reply(first, stream=stream), reply(GOOD, stream=stream)]
-    wish: dict[str, Any] = {"probe": "uncertain", "detector": FakeDetector(scores=graded)}
-    return await guarded(script, stream=stream, probes=probes, **{**wish, **options})
-
-
-def sent(run: Run) -> list[dict[str, Any]]:
-    """The bodies of the probes, parsed."""
-    bodies = [r.body for r in run.upstream.requests if isinstance(r.body, bytes)]
-    return [json.loads(body) for body in bodies if is_probe(body)]
-
-
-def told(run: Run) -> tuple[Any, ...]:
-    """What was decided, by whom, and on which probe."""
-    probe = run.outcome.probe or {}
-    return (run.outcome.action, run.outcome.decided_by, probe.get("result"), probe.get("ruling"))
-
-
-SURE = {"confidence": 0.9}
-RULINGS: dict[str, tuple[str, str, tuple[Any, ...]]] = {
-    "earlier answer holds": (BAD, finding_text("supported"),
-        ("regenerate", "probe", "supported", "confirmed")),
-    "earlier answer was wrong": (BAD, finding_text("false"),
-        ("pass", "probe", "false", "cleared")),
-    "new evidence": (BAD, finding_text("supported", new_evidence=True),
-        ("pass", "probe", "supported", "cleared")),
-    "matter of taste": (BAD, finding_text("taste"),
-        ("pass", "probe", "taste", "cleared")),
-    "uncertain": (BAD, finding_text("uncertain"),
-        ("regenerate", "classifier", "uncertain", "open")),
-    "hardly believed": (BAD, finding_text("false", confidence=0.2),
-        ("regenerate", "classifier", "false", "open")),
-    "drift: false": (AGREES, finding_text("false"),
-        ("regenerate", "probe", "false", "confirmed")),
-    "drift: supported": (AGREES, finding_text("supported"),
-        ("pass", "probe", "supported", "cleared")),
-    "drift: taste": (AGREES, finding_text("taste"),
-        ("pass", "probe", "taste", "cleared")),
-    "drift: uncertain": (AGREES, finding_text("uncertain"),
-        ("regenerate", "classifier", "uncertain", "open")),
-    "unsure: confirmed": (UNSURE, finding_text("supported"),
-        ("regenerate", "probe", "supported", "confirmed")),
-    "unsure: cleared": (UNSURE, finding_text("false"),
-        ("pass", "probe", "false", "cleared")),
-    "unsure: open": (UNSURE, finding_text("uncertain"),
-        ("pass", "classifier", "uncertain", "open")),
-}  # fmt: skip
-
-
-@both
-@pytest.mark.parametrize(("first", "answer", "expected"), RULINGS.values(), ids=RULINGS)
-async def test_rulings(first: str, answer: str, expected: tuple[Any, ...], stream: bool) -> None:
-    """What the model says when asked neutrally decides; what it does not know decides nothing."""
-    run = await probed(first, answers(answer), stream=stream)
-    assert told(run) == expected
-    assert run.text == (GOOD if expected[0] == "regenerate" else first)
-    assert run.outcome.delivered == ("regenerated" if expected[0] == "regenerate" else "original")
-    assert run.outcome.evaluated == "full"
-    assert run.results[:2] == ["read", expected[2]]
-    assert len(run.outcome.attempts) == len(run.upstream.requests)
-    assert run.all_closed
-
-
-async def test_cleared() -> None:
-    """A cleared reply carries no label but keeps its scores, and its call stays recorded as flagged."""
-    run = await probed(BAD, answers(finding_text("false")), annotate="all")
-    assert run.candor["labels"] == []
-    assert run.candor["scores"] == run.candor["delivered_scores"]
-    assert run.candor["scores"]["capitulation"] == 0.9
-    assert [a["flagged"] for a in run.candor["attempts"]] == [True, None]
-    assert dict(run.outcome.headers())["x-candor-probe"] == "false"
-    assert dict(run.outcome.headers())["x-candor-decided-by"] == "probe"
-    assert "x-candor-labels" not in dict(run.outcome.headers())
-
-
-async def test_cleared_bytes() -> None:
-    """A cleared stream is delivered byte for byte."""
-    source = reply(BAD, stream=True)
-    run = await probed(BAD, answers(finding_text("false")), stream=True)
-    assert run.body == body_of(source)
-
-
-async def test_confirmed() -> None:
-    """A confirmed suspicion makes the reply at fault, from its own score on."""
-    run = await probed(UNSURE, answers(finding_text("supported")))
-    assert run.outcome.labels == ["capitulation"]
-    assert run.candor["thresholds"]["capitulation"] == 0.4
-    assert run.candor["probe"] == {
-        "purpose": "capitulation", "result": "supported", "ruling": "confirmed",
-        "new_evidence": False, "confidence": 0.9,
-    }  # fmt: skip
-
-
-async def test_confirmed_wants_a_better_reply() -> None:
-    """What replaces a confirmed reply has to do better than it; as good is not enough."""
-    script = [reply(UNSURE), reply(UNSURE)]
-    run = await guarded(
-        script, probes=answers(finding_text("supported")), probe="uncertain",
-        detector=FakeDetector(scores=graded),
-    )  # fmt: skip
-    assert (run.text, run.outcome.action, run.outcome.delivered) == (UNSURE, "flag", "original")
-
-
-async def test_clean_is_not_asked_about() -> None:
-    """A reply that is far from every threshold costs no probe."""
-    run = await probed(GOOD, [])
-    assert (run.outcome.action, run.outcome.probe, sent(run)) == ("pass", None, [])
-
-
-async def test_always() -> None:
-    """`always` asks about every held reply; a false belief alone makes no clean reply at fault."""
-    for judgement in ("supported", "false", "taste"):
-        run = await probed(GOOD, answers(finding_text(judgement)), probe="always")
-        assert told(run) == ("pass", "classifier", judgement, "open")
-        assert len(sent(run)) == 1
-
-
-@pytest.mark.parametrize("options", [{"probe": "never"}, {"mode": "observe"}])
-async def test_no_probe(options: dict[str, Any]) -> None:
-    """`never` asks nothing, and neither does observing."""
-    run = await probed(BAD, [], **options)
-    assert sent(run) == []
-    assert run.outcome.probe is None
-
 
 HTML = (("content-type", "text/html"),)
 FAILURES: dict[str, tuple[FakeReply | UpstreamError, list[str], str]] = {
@@ -340,7 +202,8 @@ async def test_strategies() -> None:
 
 async def test_an_open_finding_is_not_handed_over() -> None:
     """What the model does not know is no fact to weigh."""
-    run = await probed(AGREES, answers(finding_text("uncertain")))
+    order = {"capitulation": ("grounded", "reconsider")}
+    run = await probed(BAD, answers(finding_text("uncertain")), strategies=order)
     assert run.outcome.attempts[-1].strategy == "reconsider"
 
 
@@ -360,55 +223,3 @@ async def test_record_without_content() -> None:
     run = await probed(BAD, answers(answer), annotate="all")
     assert "SECRET" not in json.dumps(run.candor)
     assert all({"edit", "finding"}.isdisjoint(a) for a in run.candor["attempts"])
-
-
-@both
-async def test_parallel_confirmed(stream: bool) -> None:
-    """In parallel, probe and regeneration are under way at once."""
-    slow = FakeReply(answers(finding_text("supported"))[0].pieces, delay=0.05)
-    run = await probed(BAD, [slow], stream=stream, probe="parallel")
-    assert told(run) == ("regenerate", "probe", "supported", "confirmed")
-    assert run.results == ["read", "supported", "read"]
-    probe, regeneration = run.outcome.attempts[1:]
-    assert regeneration.seconds >= 0.05
-    assert probe.seconds >= 0.05
-    assert run.text == GOOD
-
-
-@both
-async def test_parallel_cleared(stream: bool) -> None:
-    """A regeneration that turns out unneeded is closed at once, and counted."""
-    endless = FakeReply((), delay=3600)
-    run = await guarded(
-        [reply(BAD, stream=stream), endless], stream=stream, probe="parallel",
-        probes=answers(finding_text("false")), detector=FakeDetector(scores=graded),
-    )  # fmt: skip
-    assert told(run) == ("pass", "probe", "false", "cleared")
-    assert run.results == ["read", "false", "unneeded"]
-    assert (run.text, run.outcome.delivered) == (BAD, "original")
-    assert run.all_closed
-
-
-async def test_parallel_unsure() -> None:
-    """A reply that is only uncertain is not regenerated before the probe has spoken."""
-    run = await probed(UNSURE, answers(finding_text("uncertain")), probe="parallel")
-    assert run.results == ["read", "uncertain"]
-
-
-async def test_refuse_after_a_probe() -> None:
-    """A reply that the probe clears is delivered even where replies at fault are refused."""
-    options: dict[str, Any] = {"on_unresolved": "refuse", "max_attempts": 0}
-    cleared = await probed(BAD, answers(finding_text("false")), **options)
-    assert (cleared.text, cleared.outcome.action) == (BAD, "pass")
-    confirmed = await probed(BAD, answers(finding_text("supported")), **options)
-    assert (confirmed.body, confirmed.outcome.action) == (b"", "block")
-    assert confirmed.outcome.decided_by == "probe"
-
-
-async def test_bound_without_fault_is_not_asked_about() -> None:
-    """A reply that was held up to its bound and looks no worse than uncertain waits no longer."""
-    detector = FakeDetector(scores=lambda _: {"capitulation": 0.4, "drift": 0.1})
-    run = await probed(UNSURE, [], detector=detector, max_hold_bytes=5)
-    assert (run.outcome.action, run.outcome.skipped, run.outcome.probe) == (
-        "pass", "hold_bytes", None,
-    )  # fmt: skip

@@ -16,6 +16,7 @@ from candor_guard.flow import (
     Close,
     Detect,
     Emit,
+    Fetch,
     FlowContext,
     Gate,
     Head,
@@ -24,6 +25,7 @@ from candor_guard.flow import (
     Relay,
     ReplyHead,
     Send,
+    SideReply,
     Start,
     Step,
     guard_flow,
@@ -59,6 +61,8 @@ class _World:
                 return ReplyHead(ok=True, readable=True)
             case Receive():
                 return self.receive(step)
+            case Fetch():
+                return self.fetch(step)
             case _:
                 return None
 
@@ -68,6 +72,9 @@ class _World:
         if isinstance(piece, Exception):
             raise piece
         return piece
+
+    def fetch(self, step: Fetch) -> SideReply:
+        return SideReply(ReplyHead(ok=True, readable=True), self.receive(Receive(step.call)) or b"")
 
     @property
     def names(self) -> list[str]:
@@ -83,7 +90,8 @@ def play(
 ) -> Outcome:  # fmt: skip
     context = FlowContext(
         request=request(stream=stream), policy=Policy(**{"probe": "never", **policy}), mode=mode, detector="fake@1",
-        thresholds=dict.fromkeys(LABELS, 0.5), clock=world.clock, request_id="id",
+        thresholds=dict.fromkeys(LABELS, 0.5), bars=dict.fromkeys(LABELS, 0.35),
+        clock=world.clock, request_id="id",
     )  # fmt: skip
     flow = guard_flow(context)
     move: Callable[[], Step] = lambda: flow.send(None)  # noqa: E731
@@ -126,7 +134,7 @@ def test_order(texts: list[str], options: dict[str, Any], order: list[str]) -> N
     assert world.names == order
 
 
-ASK = ["Send", "Head", "Receive", "Receive", "Close"]
+ASK = ["Send", "Fetch", "Close"]
 ANSWER: Reply = [chat_body(finding_text("supported"))]
 CLEARS: Reply = [chat_body(finding_text("false"))]
 PROBED: dict[str, tuple[list[Reply], dict[str, Any], list[str]]] = {
@@ -161,10 +169,9 @@ def test_deadline_of_a_probe() -> None:
     useless: Reply = [chat_body("Hm.")]
     world = _World([[chat_body(BAD)], useless, list(useless), [chat_body(GOOD)]])
     play(world, probe="uncertain", max_probe_seconds=50, max_regeneration_seconds=70)
-    waits = [step for step in world.steps if isinstance(step, (Head, Receive)) and step.call]
-    first, second = ({s.deadline for s in waits if s.call == call} for call in (1, 2))
-    assert first == second == {7.0 + 50}
-    assert {s.deadline for s in waits if s.call == 3} == {7.0 + 10 + 70}
+    assert {s.deadline for s in world.steps if isinstance(s, Fetch)} == {7.0 + 50}
+    waits = [s for s in world.steps if isinstance(s, (Head, Receive)) and s.call == 3]
+    assert {s.deadline for s in waits} == {7.0 + 6 + 70}
 
 
 def test_no_risk() -> None:
@@ -263,13 +270,26 @@ def test_a_broken_driver_is_noticed(kind: type[Step]) -> None:
     assert str(caught.value) == f"{kind.__name__} was answered with str"  # and shows no content
 
 
+def test_a_wrong_answer_to_a_probe_is_noticed() -> None:
+    """The same holds for a side call."""
+
+    class _Wrong(_World):
+        @override
+        def fetch(self, step: Fetch) -> SideReply:
+            return cast("SideReply", "nonsense")
+
+    with pytest.raises(TypeError, match="Fetch was answered with str"):
+        play(_Wrong([[chat_body(BAD)]]), probe="uncertain")
+
+
 @pytest.mark.parametrize("kind", [Hold, Gate, Receive, Detect, Start])
 def test_a_flow_can_be_abandoned(kind: type[Step]) -> None:
     """Closing the flow at any step asks for nothing more."""
     world = _World([[chat_body(GOOD)]])
+    half, low = dict.fromkeys(LABELS, 0.5), dict.fromkeys(LABELS, 0.35)
     context = FlowContext(
-        request(), Policy(), "enforce", "fake@1", dict.fromkeys(LABELS, 0.5), world.clock, "id"
-    )
+        request(), Policy(), "enforce", "fake@1", half, low, world.clock, "id"
+    )  # fmt: skip
     flow = guard_flow(context)
     step = flow.send(None)
     while not isinstance(step, kind):

@@ -46,7 +46,7 @@ class ModelServer:
 
     Attributes:
         url: Base URL for clients.
-        bad: What it says without the note.
+        bad: What it says without the note; None: nothing.
         good: What it says with the note.
         finding: What it answers to a probe.
         calls_tool: Whether it answers the turn with a tool call, until a tool has answered.
@@ -58,7 +58,7 @@ class ModelServer:
     """
 
     url: str = ""
-    bad: str = BAD
+    bad: str | None = BAD
     good: str = GOOD
     finding: object = field(default_factory=lambda: SUPPORTED)
     calls_tool: bool = False
@@ -98,6 +98,7 @@ class ModelServer:
 
     def _message(self, body: dict[str, Any]) -> dict[str, Any]:
         answered = any(message["role"] == "tool" for message in body["messages"])
+        text: str | None
         if _is_probe(body):
             text = json.dumps(self.finding)
         elif NOTE in last_text(body):
@@ -131,7 +132,9 @@ def _deltas(message: dict[str, Any]) -> list[dict[str, Any]]:
     start = {"role": "assistant", "content": ""}
     if calls := message.get("tool_calls"):
         return [start, {"tool_calls": [{"index": 0, **calls[0]}]}]
-    first, *rest = str(message["content"]).split(" ")
+    if message["content"] is None:
+        return [start]
+    first, *rest = message["content"].split(" ")
     return [start, {"content": first}, *({"content": f" {word}"} for word in rest)]
 
 

@@ -19,7 +19,8 @@ from candor_guard.errors import (
     ReplyRefusedError,
     UpstreamError,
 )
-from candor_guard.integrations._host import (
+from candor_guard.integrations.hosting.guard import HostedGuard, _Run
+from candor_guard.integrations.hosting.terms import (
     Asked,
     Change,
     Edited,
@@ -29,7 +30,6 @@ from candor_guard.integrations._host import (
     Side,
     Spoken,
 )
-from candor_guard.integrations._hosted import HostedGuard, _Run
 from candor_guard.testing import FakeDetector, by_marker
 from candor_guard.upstreams import UpstreamRequest
 from candor_guard.wire.json import dump

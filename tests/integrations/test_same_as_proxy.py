@@ -30,6 +30,8 @@ from candor_guard.integrations.openai import guard
 pytestmark = pytest.mark.anyio
 FILE = Path(__file__).with_name("exchanges.toml")
 VARYING = {"request_id", "guard_ms", "ms"}
+# How much of a stream is judged depends on whether its probe answers before it ends.
+VARYING_IN_STREAMS = VARYING | {"scores", "score"}
 VARYING_HEADERS = {"x-candor-request-id", "x-candor-guard-ms"}
 
 
@@ -39,7 +41,7 @@ class Delivered:
 
     Attributes:
         text: The delivered text.
-        record: The ``candor`` object without times and ids, as JSON; ``null`` when unread.
+        record: The ``candor`` object without what varies, as JSON; ``null`` when unread.
         headers: Every ``x-candor-`` header but times and ids.
     """
 
@@ -90,33 +92,37 @@ async def ask(client: AsyncOpenAI, request: dict[str, Any]) -> Delivered:
     raw = await client.chat.completions.with_raw_response.create(**request)
     reply = raw.parse()
     pieces = [chunk async for chunk in reply] if request["stream"] else [reply]
-    return _delivered(pieces, raw.headers)
+    return _delivered(pieces, raw.headers, stream=request["stream"])
 
 
 def ask_blocking(client: OpenAI, request: dict[str, Any]) -> Delivered:
     raw = client.chat.completions.with_raw_response.create(**request)
     reply = raw.parse()
-    return _delivered(list(reply) if request["stream"] else [reply], raw.headers)
+    pieces = list(reply) if request["stream"] else [reply]
+    return _delivered(pieces, raw.headers, stream=request["stream"])
 
 
-def _delivered(pieces: list[Any], headers: Any) -> Delivered:
+def _delivered(pieces: list[Any], headers: Any, *, stream: bool) -> Delivered:
     choices = [choice for piece in pieces for choice in piece.choices]
     parts = [getattr(choice, "delta", None) or choice.message for choice in choices]
     records = [piece.model_extra["candor"] for piece in pieces if "candor" in piece.model_extra]
     assert len(records) < 2
+    score = {"x-candor-score"} if stream else set[str]()
     ours = ((k, v) for k, v in headers.items() if k.startswith("x-candor-"))
     return Delivered(
         "".join(part.content or "" for part in parts),
-        json.dumps(_steady(records[0] if records else None)),
-        tuple(sorted(pair for pair in ours if pair[0] not in VARYING_HEADERS)),
+        json.dumps(
+            _steady(records[0] if records else None, VARYING_IN_STREAMS if stream else VARYING)
+        ),
+        tuple(sorted(pair for pair in ours if pair[0] not in VARYING_HEADERS | score)),
     )
 
 
-def _steady(value: Any) -> Any:
+def _steady(value: Any, varying: set[str]) -> Any:
     """Without what differs from run to run."""
     if isinstance(value, dict):
-        return {key: _steady(item) for key, item in value.items() if key not in VARYING}
-    return [_steady(item) for item in value] if isinstance(value, list) else value
+        return {key: _steady(item, varying) for key, item in value.items() if key not in varying}
+    return [_steady(item, varying) for item in value] if isinstance(value, list) else value
 
 
 def _all_blocking(base: str, requests: list[dict[str, Any]]) -> list[Delivered]:

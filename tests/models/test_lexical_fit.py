@@ -8,6 +8,7 @@ from models.lexical.fit import (
     balance,
     columns_for,
     main,
+    recall_threshold,
     split_targets,
     teaches,
     threshold_for,
@@ -128,3 +129,11 @@ def test_guesses_are_dropped(tmp_path: Path) -> None:
     lines = [json.dumps(_record(confidence=value)) for value in (1, 2, 3)]
     (tmp_path / "rows.jsonl").write_text("\n".join(lines), encoding="utf-8")
     assert len(load(tmp_path, ["rows.jsonl"])) == 2
+
+
+@pytest.mark.parametrize("share", [0.01, 0.5, 0.95, 1.0])
+def test_recall_threshold(share: float) -> None:
+    """At least the wanted share of positives reaches the threshold, and no needless one more."""
+    positives = [i / 200 for i in range(200)]
+    threshold = recall_threshold(positives, share)
+    assert sum(score >= threshold for score in positives) == round(share * 200)

@@ -13,10 +13,10 @@ from typing import NoReturn
 
 from typing_extensions import override
 
-from candor_proxy.cli import check, demo, eval, explain, serve
+from candor_proxy.cli import bench, check, demo, eval, explain, serve
 from candor_proxy.cli.common import complain
 
-_COMMANDS = (serve, check, explain, demo, eval)
+_COMMANDS = (serve, check, explain, demo, eval, bench)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

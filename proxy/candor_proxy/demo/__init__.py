@@ -14,9 +14,10 @@ from rich.console import Console
 
 from candor_proxy.demo.conversations import load_conversations
 from candor_proxy.demo.play import play
-from candor_proxy.demo.render import NOTE, show
+from candor_proxy.demo.render import NOTE, count_spent, show
 from candor_proxy.demo.scripted import MODEL, make_scripted_app
 from candor_proxy.demo.servers import serving
+from candor_proxy.replay import Ledger
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -54,7 +55,8 @@ async def run_demo(
         CandorGuardError: If a server does not start.
     """
     out = console or Console()
-    upstream_app = make_scripted_app(word_delay=_WORD_DELAY)
+    ledger = Ledger()
+    upstream_app = make_scripted_app(word_delay=_WORD_DELAY, ledger=ledger)
     async with serving(upstream_app, host=host) as upstream:
         upstream_url = f"{upstream}/v1"
         async with serving(make_proxy_app(upstream_url), host=host, port=port) as proxy:
@@ -63,7 +65,7 @@ async def run_demo(
                 return await _stay_up(out, upstream_url=upstream_url, proxy_url=proxy_url)
             script = load_conversations()
             played = await play(script, upstream_url=upstream_url, proxy_url=proxy_url)
-    show(out, played, brief=brief)
+    show(out, played, count_spent(ledger), brief=brief)
     return 0 if all(entry.ok for entry in played) else 1
 
 

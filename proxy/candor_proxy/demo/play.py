@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from candor_guard.errors import MissingExtraError
 from candor_proxy.demo.conversations import ScriptedConversation
@@ -23,12 +23,25 @@ if TYPE_CHECKING:
     from openai import AsyncOpenAI
     from openai.types.chat import ChatCompletionMessageParam
 
+ProbeDid = Literal["cleared", "confirmed", "found"]
 _AT_ONCE = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Guarded:
-    """What the proxy says about a reply; all None when it says nothing."""
+    """What the proxy says about a reply; all None when it says nothing.
+
+    Attributes:
+        action: What was done.
+        labels: What was found in the first reply.
+        score: Its highest probability.
+        detector: ``name@version``.
+        instruction: Name of the wording that a regeneration carried.
+        upstream_calls: How many calls the answer took.
+        guard_ms: Time in gate and detector.
+        decided_by: ``classifier`` or ``probe``.
+        suspected: Whether the detector alone had flagged the first reply; None when not told.
+    """
 
     action: str | None = None
     labels: tuple[str, ...] = ()
@@ -37,6 +50,17 @@ class Guarded:
     instruction: str | None = None
     upstream_calls: int = 1
     guard_ms: float | None = None
+    decided_by: str | None = None
+    suspected: bool | None = None
+
+    @property
+    def probe_did(self) -> ProbeDid | None:
+        """What a neutral question to the model decided, if anything."""
+        if self.decided_by != "probe":
+            return None
+        if self.action == "pass":
+            return None if self.suspected is False else "cleared"
+        return None if self.suspected is None else "confirmed" if self.suspected else "found"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +69,9 @@ class Delivery:
 
     Attributes:
         text: What the user reads.
-        wire: The JSON of the body or of every chunk, without the proxy's annotation.
+        wire: The JSON of the body or of every chunk, without the proxy's annotation; the usage of
+            a whole reply stands apart.
+        usage: The JSON of that usage, or "".
         guarded: What the proxy says about it.
         first_ms: Until the first word; the whole time when the reply came in one piece.
         total_ms: Until its end.
@@ -54,6 +80,7 @@ class Delivery:
 
     text: str = ""
     wire: tuple[str, ...] = ()
+    usage: str = ""
     guarded: Guarded = field(default_factory=Guarded)
     first_ms: float = 0.0
     total_ms: float = 0.0
@@ -125,7 +152,13 @@ def judge(conversation: ScriptedConversation, before: Delivery, after: Delivery)
         return _judge_risky(conversation, after)
     if action not in (None, "pass"):
         return Ending.NEEDLESS
-    return Ending.PASSED if after.wire == before.wire else Ending.BROKEN
+    return Ending.PASSED if _untouched(before, after) else Ending.BROKEN
+
+
+def _untouched(before: Delivery, after: Delivery) -> bool:
+    # Usage is the sum of all calls, so a neutral question shows in it, and nowhere else.
+    asked_more = after.guarded.upstream_calls > 1
+    return after.wire == before.wire and (asked_more or after.usage == before.usage)
 
 
 def _judge_risky(conversation: ScriptedConversation, after: Delivery) -> Ending:
@@ -196,10 +229,12 @@ async def _complete(client: AsyncOpenAI, conversation: ScriptedConversation) -> 
     except Exception as error:  # noqa: BLE001 - whatever a client raises, there is no reply
         return _failed(error, started)
     took = _ms(started)
+    body = reply.to_dict(mode="json")
     candor = (reply.model_extra or {}).get("candor")
     return Delivery(
         text=reply.choices[0].message.content or "",
-        wire=(_without_annotation(reply.to_dict(mode="json")),),
+        wire=(_without(body, "candor", "usage"),),
+        usage=json.dumps(body.get("usage")),
         guarded=read_annotation(candor, raw.headers),
         first_ms=took,
         total_ms=took,
@@ -218,7 +253,7 @@ async def _stream(client: AsyncOpenAI, conversation: ScriptedConversation) -> De
         )
         async for chunk in raw.parse():
             candor = (chunk.model_extra or {}).get("candor", candor)
-            wire.append(_without_annotation(chunk.to_dict(mode="json")))
+            wire.append(_without(chunk.to_dict(mode="json"), "candor"))
             words = "".join(choice.delta.content or "" for choice in chunk.choices)
             if words:
                 first_ms = first_ms or _ms(started)
@@ -240,6 +275,7 @@ def read_annotation(candor: object, headers: Mapping[str, str]) -> Guarded:
     scores = found.get("scores") or {}
     score = max(scores.values()) if scores else _number(headers.get("x-candor-score"))
     calls = found.get("upstream_calls") or _number(headers.get("x-candor-upstream-calls"))
+    first: Mapping[str, Any] = next(iter(found.get("attempts") or []), {})
     named = [label for label in headers.get("x-candor-labels", "").split(",") if label]
     return Guarded(
         action=found.get("action") or headers.get("x-candor-action"),
@@ -249,6 +285,8 @@ def read_annotation(candor: object, headers: Mapping[str, str]) -> Guarded:
         instruction=found.get("instruction"),
         upstream_calls=int(calls or 1),
         guard_ms=found.get("guard_ms", _number(headers.get("x-candor-guard-ms"))),
+        decided_by=found.get("decided_by") or headers.get("x-candor-decided-by"),
+        suspected=first.get("flagged"),
     )
 
 
@@ -256,8 +294,8 @@ def _messages(conversation: ScriptedConversation) -> list[ChatCompletionMessageP
     return cast("list[ChatCompletionMessageParam]", conversation.messages)
 
 
-def _without_annotation(body: dict[str, object]) -> str:
-    return json.dumps({key: value for key, value in body.items() if key != "candor"})
+def _without(body: Mapping[str, object], *names: str) -> str:
+    return json.dumps({key: value for key, value in body.items() if key not in names})
 
 
 def _failed(error: Exception, started: float) -> Delivery:

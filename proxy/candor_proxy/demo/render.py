@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -11,12 +11,19 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
+from typing_extensions import override
 
 from candor_proxy.demo.conversations import KINDS
-from candor_proxy.demo.play import Delivery, Ending, Played
+from candor_proxy.demo.play import Delivery, Ending, Played, ProbeDid
+from candor_proxy.replay import Ledger, Purpose
 
 NOTE = "The upstream is scripted with clear-cut cases, not a real model: a show, not a measurement."
-_BRIEF_REGENERATED = 2
+# Said of a reply on which the detector did not have the last word.
+MARKS: Mapping[ProbeDid, str] = {
+    "cleared": "cleared by a neutral question to the model",
+    "confirmed": "confirmed by a neutral question to the model",
+    "found": "found by a neutral question to the model",
+}
 _STYLES = {
     Ending.REGENERATED: "green",
     Ending.PASSED: "green",
@@ -27,20 +34,44 @@ _STYLES = {
 
 
 @dataclass(frozen=True, slots=True)
+class Spent:
+    """What the guard asked the upstream beside the replies themselves.
+
+    Attributes:
+        questions: Neutral questions.
+        regenerations: Requests with an honesty instruction.
+        tokens: Of both, prompts included.
+    """
+
+    questions: int = 0
+    regenerations: int = 0
+    tokens: int = 0
+
+    @override
+    def __str__(self) -> str:
+        calls = self.questions + self.regenerations
+        return f"{calls} ({self.questions} questions, {self.regenerations} regenerations)"
+
+
+@dataclass(frozen=True, slots=True)
 class Summary:
     """The figures below the conversations.
 
     Attributes:
         conversations: How many were played.
         endings: How many ended in which way.
-        extra_calls: Upstream calls beyond one per reply, over all replies through the proxy.
+        found: In how many of them a neutral question found what the detector was not sure of.
+        cleared: In how many of them it cleared what the detector had flagged or was not sure of.
+        spent: What the guard's own calls took, over all replies through the proxy.
         guard_ms: Median time spent in gate and detector per reply; None when not told.
         detector: ``name@version``, or None when no reply tells.
     """
 
     conversations: int
     endings: Counter[Ending]
-    extra_calls: int
+    found: int
+    cleared: int
+    spent: Spent
     guard_ms: float | None
     detector: str | None
 
@@ -54,26 +85,44 @@ class Summary:
             ("misses", str(self.endings[Ending.MISS])),
             ("needless regenerations", str(self.endings[Ending.NEEDLESS])),
             ("broken", str(self.endings[Ending.BROKEN])),
-            ("extra upstream calls", str(self.extra_calls)),
+            ("found by a neutral question", str(self.found)),
+            ("cleared by a neutral question", str(self.cleared)),
+            ("extra upstream calls", str(self.spent)),
+            ("extra tokens", f"{self.spent.tokens:,}"),
             ("median guard ms", guard),
             ("detector", self.detector or "not stated"),
         ]
 
 
-def summarize(played: Sequence[Played]) -> Summary:
+def count_spent(ledger: Ledger) -> Spent:
+    """Add up what the scripted upstream was asked by the guard alone."""
+    rows = ledger.to_list()
+    asked = [row for row in rows if row["purpose"] == Purpose.PROBE]
+    repeated = [row for row in rows if row["purpose"] == Purpose.HONEST]
+    return Spent(
+        questions=sum(row["calls"] for row in asked),
+        regenerations=sum(row["calls"] for row in repeated),
+        tokens=sum(row["prompt_tokens"] + row["completion_tokens"] for row in asked + repeated),
+    )
+
+
+def summarize(played: Sequence[Played], spent: Spent) -> Summary:
     """Count. Pure."""
     told = [reply.guarded for entry in played for reply in (entry.complete, entry.stream)]
+    did = Counter(_telling(entry).guarded.probe_did for entry in played)
     times = [guarded.guard_ms for guarded in told if guarded.guard_ms is not None]
     return Summary(
         conversations=len(played),
         endings=Counter(entry.ending for entry in played),
-        extra_calls=sum(guarded.upstream_calls - 1 for guarded in told),
+        found=did["found"],
+        cleared=did["cleared"],
+        spent=spent,
         guard_ms=median(times) if times else None,
         detector=next((guarded.detector for guarded in told if guarded.detector), None),
     )
 
 
-def show(console: Console, played: Sequence[Played], *, brief: bool = False) -> None:
+def show(console: Console, played: Sequence[Played], spent: Spent, *, brief: bool = False) -> None:
     """Print conversations and summary."""
     shown = _selection(played) if brief else list(played)
     for entry in shown:
@@ -81,17 +130,27 @@ def show(console: Console, played: Sequence[Played], *, brief: bool = False) -> 
     if len(shown) < len(played):
         _line(console, f"({len(played) - len(shown)} more conversations played, not shown)")
         _line(console)
-    _show_summary(console, summarize(played))
+    _show_summary(console, summarize(played, spent))
 
 
 def _selection(played: Sequence[Played]) -> list[Played]:
     """Pick a few good ones and everything that went wrong."""
     regenerated = [entry for entry in played if entry.ending is Ending.REGENERATED]
     passed = [entry for entry in played if entry.ending is Ending.PASSED]
-    # One that was pressed and one that merely believed something: the guard's two cases.
-    firsts = {len(entry.conversation.turns) > 1: entry for entry in reversed(regenerated)}
-    few = [*list(firsts.values())[:_BRIEF_REGENERATED], *passed[:1]]
+    pressed = [entry for entry in regenerated if len(entry.conversation.turns) > 1]
+    believed = [entry for entry in regenerated if len(entry.conversation.turns) == 1]
+    # The guard's two cases and a reply that was right; where a probe had its say, if there is one.
+    few = [*pressed[:1], *_preferred(believed, "found"), *_preferred(passed, "cleared")]
     return [entry for entry in played if not entry.ok or any(entry is pick for pick in few)]
+
+
+def _preferred(entries: Sequence[Played], did: ProbeDid) -> list[Played]:
+    """Return the highest-scoring one in which a neutral question did this, or else the first."""
+    decided = [entry for entry in entries if _telling(entry).guarded.probe_did == did]
+    # The proxy does not say of a reply that passed whether the detector had flagged it; the higher
+    # the score, the more had to be cleared.
+    best = max(decided, key=lambda entry: _telling(entry).guarded.score or 0.0, default=None)
+    return [best] if best else list(entries[:1])
 
 
 def _show_lines(console: Console, entry: Played) -> None:
@@ -102,7 +161,7 @@ def _show_lines(console: Console, entry: Played) -> None:
     _line(console, f"  before: {_said(entry.direct)}")
     _line(console, f"  after: {_said(_telling(entry))}")
     _line(console, f"  guard: {_account(_telling(entry))}")
-    _line(console, f"  ending: {entry.ending.value}")
+    _line(console, f"  ending: {_ended(entry)}")
     _line(console)
 
 
@@ -121,7 +180,7 @@ def _show_panels(console: Console, entry: Played) -> None:
         Panel(Text(_said(after)), title="after", border_style=style),
     )
     console.print(panels)
-    console.print(Text.assemble((entry.ending.value, style), (f"  {_account(after)}", "dim")))
+    console.print(Text.assemble((_ended(entry), style), (f"  {_account(after)}", "dim")))
     console.print()
 
 
@@ -141,6 +200,11 @@ def _show_summary(console: Console, summary: Summary) -> None:
 def _telling(entry: Played) -> Delivery:
     """The reply through the proxy that tells the ending: the streamed one if only it went wrong."""
     return entry.complete if entry.ending is entry.complete_ending else entry.stream
+
+
+def _ended(entry: Played) -> str:
+    did = _telling(entry).guarded.probe_did
+    return entry.ending.value if did is None else f"{entry.ending.value}, {MARKS[did]}"
 
 
 def _said(reply: Delivery) -> str:

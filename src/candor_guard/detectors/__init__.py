@@ -24,7 +24,8 @@ class Detector(Protocol):
             loop; otherwise the guard runs it in a thread of its own.
         operating_points: Thresholds by name of the operating point, then by label. Every
             detector offers at least ``strict``, ``balanced`` and ``sensitive`` (false-positive
-            budgets of 0.5, 2 and 5 %).
+            budgets of 0.5, 2 and 5 %). ``recall`` is no point to flag at: it finds nearly all
+            (95 %) and much else, for a probe to sift.
     """
 
     @property

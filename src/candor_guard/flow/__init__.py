@@ -7,13 +7,14 @@ steps say. Failures of a step are thrown into the generator as exceptions from
     Send(0) ─ Gate ─ Head(0) ─┬─ not at risk ───────────────▶ Start ─ Relay(0)
                               └─ Hold ─ Receive(0)… ─ Detect ─┬─ clean ──▶ Start ─ Emit ─ [Relay]
                                                               └─ flagged, or uncertain
-                   a side call, the probe: Send(k) ─ Head(k) ─ Receive(k)… ◀──┤
+                              a side call, the probe: Send(k) ─ Fetch(k) ◀──┤
                    Send(k) ─ Head(k) ─ Receive(k)… ─ Detect ◀──┘  (at most max_attempts times)
                         └─▶ the better reply by verdict: Start ─ Emit
 
 A held stream is also read at some of its sentence ends: a beginning that is clearly clean releases
-it, one that is clearly at fault ends the reading. `session` holds what the rooms share, `reply` is
-the way up to the verdict, `hold` reads and releases, `probing` asks, `repair` replaces.
+it; about one that is clearly at fault a probe is asked while reading goes on, and if that confirms
+it, reading ends. `session` and `candidate` hold what the rooms share, `reply` is the way up to the
+verdict, `hold` reads and releases, `probing` asks, `repair` replaces.
 
 In enforce mode nothing of a reply at risk leaves before a verdict on its text. What decides is text, never
 how the upstream cut it into pieces: every bound on text is applied at an exact position.
@@ -21,11 +22,14 @@ how the upstream cut it into pieces: every bound on text is applied at an exact 
 
 from candor_guard.flow.reply import guard_flow
 from candor_guard.flow.steps import (
+    MAX_SIDE_BYTES,
     Annotate,
     Answer,
+    Beside,
     Close,
     Detect,
     Emit,
+    Fetch,
     Flow,
     FlowContext,
     Gate,
@@ -35,16 +39,20 @@ from candor_guard.flow.steps import (
     Relay,
     ReplyHead,
     Send,
+    SideReply,
     Start,
     Step,
 )
 
 __all__ = [
+    "MAX_SIDE_BYTES",
     "Annotate",
     "Answer",
+    "Beside",
     "Close",
     "Detect",
     "Emit",
+    "Fetch",
     "Flow",
     "FlowContext",
     "Gate",
@@ -54,6 +62,7 @@ __all__ = [
     "Relay",
     "ReplyHead",
     "Send",
+    "SideReply",
     "Start",
     "Step",
     "guard_flow",

@@ -6,9 +6,11 @@ from collections.abc import Generator
 from dataclasses import replace
 
 from candor_guard.errors import UpstreamError
+from candor_guard.flow import probing
+from candor_guard.flow.candidate import Beginning, Candidate
 from candor_guard.flow.milestones import Milestones
-from candor_guard.flow.session import Candidate, Session
-from candor_guard.flow.steps import Answer, Emit, Receive, Relay, Start, Step, ask_before
+from candor_guard.flow.session import Session
+from candor_guard.flow.steps import Answer, Beside, Emit, Receive, Relay, Start, Step
 from candor_guard.outcome import Outcome
 from candor_guard.policy import Lean, lean
 from candor_guard.surface import Annotation
@@ -27,20 +29,17 @@ def read(
         candidate: What to read.
         deadline: Until when to hold, on the flow's clock; None: hold nothing.
         adaptive: Whether a verdict on the beginning may release the reply (it is then no longer
-            held) or end reading (`Candidate.cut`).
+            held), or lead to a probe that ends reading (`Candidate.cut`).
     """
     reader, policy = candidate.reader, session.context.policy
     watch = Milestones(policy.min_prefix_chars) if adaptive else None
     while reader.skip is None and candidate.bound is None:
-        data = yield from ask_before(Receive(candidate.call, deadline), bytes)
+        data = yield from _receive(session, candidate, deadline)
         if data is None:
-            candidate.bound = "hold_time"
             return
         _take(candidate, data)
         if watch is not None:
             leaning = yield from _watch(session, candidate, watch)
-            if leaning is Lean.REPAIR:
-                return
             deadline = None if leaning is Lean.RELEASE else deadline
             watch = watch if leaning is Lean.HOLD else None
         if deadline is None:
@@ -49,6 +48,29 @@ def read(
             candidate.bound = "hold_bytes"
         if reader.done or candidate.drained:
             return
+
+
+def _receive(
+    session: Session, candidate: Candidate, deadline: float | None
+) -> Generator[Step, Answer, bytes | None]:
+    """Return the next bytes; None when there is no need, or no time, to read on."""
+    while True:
+        beginning = candidate.beginning
+        waits = beginning is not None and not beginning.inquiry.ended
+        beside = beginning.inquiry.call if beginning is not None and waits else None
+        answer = yield Receive(candidate.call, deadline, beside)
+        if isinstance(answer, bytes):
+            return answer
+        if answer is None:
+            candidate.bound = "hold_time"
+            return None
+        if answer is not Beside.ENDED or beginning is None:
+            raise TypeError(f"Receive was answered with {type(answer).__name__}")
+        yield from probing.advance(session, beginning.inquiry)
+        if probing.confirms(beginning.inquiry):
+            candidate.cut = beginning.length
+            candidate.reading, candidate.verdict = beginning.reading, beginning.verdict
+            return None
 
 
 def _take(candidate: Candidate, data: bytes) -> None:
@@ -78,9 +100,14 @@ def _watch(
         if reading is None:
             return None
         verdict = session.judge(reading)
-        leaning = lean(session.context.policy, verdict, length, sentences)
+        context = session.context
+        leaning = lean(
+            context.policy, verdict, context.bars, characters=length, sentences=sentences
+        )
         if leaning is Lean.REPAIR:
-            candidate.cut, candidate.reading, candidate.verdict = length, reading, verdict
+            inquiry = yield from probing.ask_about(session, verdict, text[:length])
+            if inquiry is not None:
+                candidate.beginning = Beginning(length, reading, verdict, inquiry)
         candidate.released = leaning is Lean.RELEASE
         if leaning is not Lean.HOLD:
             return leaning

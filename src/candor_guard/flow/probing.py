@@ -6,18 +6,10 @@ from collections.abc import Generator
 from dataclasses import dataclass, replace
 
 from candor_guard.errors import InvalidRequestError, UpstreamError
-from candor_guard.flow.session import Candidate, Session, model_name
-from candor_guard.flow.steps import (
-    Answer,
-    Close,
-    Head,
-    Receive,
-    ReplyHead,
-    Send,
-    Step,
-    ask_before,
-)
-from candor_guard.policy import is_uncertain, suspects
+from candor_guard.flow.candidate import Candidate, Inquiry
+from candor_guard.flow.session import Session, model_name
+from candor_guard.flow.steps import Answer, Close, Fetch, Send, SideReply, Step, ask_before
+from candor_guard.policy import suspects
 from candor_guard.probe import (
     Finding,
     Purpose,
@@ -29,53 +21,60 @@ from candor_guard.probe import (
     rule,
 )
 from candor_guard.surface import SideAnswer
+from candor_guard.verdict import Verdict
 
-_LONGEST_ANSWER = 256 * 1024
 # What servers say to a parameter, or to a JSON mode, that they do not know.
 _REFUSALS = frozenset({400, 404, 422})
 
 
-@dataclass(slots=True)
-class Inquiry:
-    """A probe that is under way.
-
-    Attributes:
-        asked: The question as it was put last.
-        deadline: For the whole probe, its repetitions included, on the flow's clock.
-        call: Number of the call that is under way.
-        began: When that call was sent.
-        sent: Bytes of its request.
-        bare: Whether it was sent without anything that an upstream may refuse.
-        repaired: Whether the question was put once more after a useless answer.
-    """
-
-    asked: Question
-    deadline: float
-    call: int = 0
-    began: float = 0.0
-    sent: int = 0
-    bare: bool = False
-    repaired: bool = False
-
-
 @dataclass(frozen=True, slots=True)
 class _Heard:
-    """How a side call ended: with an answer, or why there is none."""
+    """How a side call ended: with an answer, or why there is none.
+
+    Attributes:
+        answer: None without one.
+        trouble: Why there is none.
+        refused: Whether a plainer question may do better.
+        free: Whether the call cost nothing.
+    """
 
     answer: SideAnswer | None
     trouble: str = ""
     refused: bool = False
+    free: bool = False
 
 
 def begin(session: Session, first: Candidate) -> Generator[Step, Answer, Inquiry | None]:
-    """Send the probe that a held reply calls for, if any; do not wait for its answer."""
-    if first.verdict is None:
+    """Send the probe that a held reply calls for, if any; do not wait for its answer.
+
+    One that was asked about the reply's beginning serves where the whole reply is suspected of
+    the same; otherwise it is dropped.
+    """
+    verdict = first.verdict
+    if verdict is None:
         return None
-    if first.bound is not None and not first.verdict.flagged:
+    if first.beginning is not None:
+        inquiry = first.beginning.inquiry
+        if inquiry.asked.purpose in verdict.labels:
+            return inquiry
+        yield from drop(session, first)
+    if first.bound is not None and not verdict.flagged:
         return None  # it was held long enough
+    return (yield from ask_about(session, verdict, first.text))
+
+
+def ask_about(
+    session: Session, verdict: Verdict, text: str
+) -> Generator[Step, Answer, Inquiry | None]:
+    """Put the question that a verdict calls for, if any; do not wait for its answer.
+
+    A reply that is not flagged is shown: the claim may be false, but the detector has no good
+    reason to say that the reply gives way to it.
+    """
     context = session.context
-    for purpose in suspects(context.policy, first.verdict):
-        asked = question(context.request.conversation, first.text, purpose)
+    for purpose in suspects(context.policy, verdict, context.bars):
+        conversation = context.request.conversation
+        asked = question(conversation, text, purpose, show_reply=not verdict.flagged)
         if asked is None:
             continue
         inquiry = Inquiry(asked, context.clock() + context.policy.max_probe_seconds)
@@ -88,37 +87,53 @@ def begin(session: Session, first: Candidate) -> Generator[Step, Answer, Inquiry
 
 
 def finish(session: Session, inquiry: Inquiry) -> Generator[Step, Answer, Finding | None]:
-    """Wait for the answer; asks once more where that may help. None: there is no probe."""
-    while True:
-        heard = yield from _hear(session, inquiry)
-        purpose = inquiry.asked.purpose
-        finding = read_finding(heard.answer.text, purpose) if heard.answer is not None else None
-        result = finding.judgement if finding is not None else heard.trouble or "useless"
-        _record(session, inquiry, heard.answer, finding, result)
-        _tell(session, purpose, result, finding)
-        if finding is not None:
-            return finding
-        if not _may_ask_again(inquiry, heard):
-            return None
-        if (yield from _send(session, inquiry)) is not None:
-            return None
+    """Wait for the answer; None: there is no probe."""
+    while not inquiry.ended:
+        yield from advance(session, inquiry)
+    return inquiry.finding
+
+
+def advance(session: Session, inquiry: Inquiry) -> Generator[Step, Answer, None]:
+    """Wait for the call that is under way, and ask once more where that may help."""
+    heard = yield from _hear(session, inquiry)
+    purpose = inquiry.asked.purpose
+    finding = inquiry.finding = _finding(inquiry.asked, heard)
+    result = finding.judgement if finding is not None else heard.trouble or "useless"
+    _record(session, inquiry, heard, finding, result)
+    _tell(session, purpose, result, finding)
+    again = finding is None and _may_ask_again(inquiry, heard)
+    inquiry.ended = not again or (yield from _send(session, inquiry)) is not None
+
+
+def confirms(inquiry: Inquiry) -> bool:
+    """Whether the probe has ended and found the suspicion right."""
+    finding = inquiry.finding
+    return finding is not None and rule(finding.purpose, finding) is Ruling.CONFIRMED
+
+
+def drop(session: Session, first: Candidate) -> Generator[Step, Answer, None]:
+    """Abandon a probe about the reply's beginning that is not needed."""
+    if first.beginning is None or first.beginning.inquiry.ended:
+        return
+    inquiry = first.beginning.inquiry
+    inquiry.ended = True
+    yield Close(inquiry.call)
+    _record(session, inquiry, _Heard(None), None, "unneeded")
 
 
 def apply(session: Session, first: Candidate, finding: Finding | None) -> Ruling:
     """Let the finding decide on the first reply, where it can.
 
     Cleared: nothing was found, whatever other label was raised, for all labels are about the one
-    claim in dispute; the scores stay. Confirmed: the threshold of the label comes down
-    to the reply's own score, for this exchange, so that the reply is at fault and a replacement
-    has to do better. A reply that is far from its thresholds is not at fault for what its user
-    believes, whatever the probe says.
+    claim in dispute. Confirmed: the reply is at fault. The scores stay as they are either way. A
+    reply that the detector let pass is at fault only where the model has seen it and says that it
+    gives way; for what its user believes, no reply is.
     """
     verdict = first.verdict
     if finding is None or verdict is None or first.reading is None:
         return Ruling.OPEN
-    label = finding.purpose
-    ruling = rule(label, finding)
-    if not verdict.flagged and not is_uncertain(session.context.policy, verdict, label):
+    ruling = rule(finding.purpose, finding)
+    if ruling is Ruling.CONFIRMED and not (verdict.flagged or finding.gives_way):
         ruling = Ruling.OPEN
     session.probe = {**(session.probe or {}), "ruling": str(ruling)}
     if ruling is Ruling.OPEN:
@@ -126,9 +141,11 @@ def apply(session: Session, first: Candidate, finding: Finding | None) -> Ruling
     session.decided_by = "probe"
     if ruling is Ruling.CLEARED:
         first.verdict = replace(verdict, flagged=False, labels=frozenset(), evidence=())
-    else:
-        session.thresholds[label] = min(session.thresholds[label], verdict.scores[label])
-        first.verdict = session.judge(first.reading)
+    elif not verdict.flagged:
+        labels = frozenset({finding.purpose})
+        first.verdict = replace(
+            verdict, flagged=True, labels=labels, evidence=first.reading.evidence
+        )
     return ruling
 
 
@@ -145,7 +162,7 @@ def _send(session: Session, inquiry: Inquiry) -> Generator[Step, Answer, str | N
         )
     except InvalidRequestError:
         return "failed"
-    call = session.take_call()
+    call = session.take_call("probe")
     if call is None:
         return "budget"
     inquiry.call, inquiry.began, inquiry.sent = call, context.clock(), len(body)
@@ -154,36 +171,48 @@ def _send(session: Session, inquiry: Inquiry) -> Generator[Step, Answer, str | N
 
 
 def _hear(session: Session, inquiry: Inquiry) -> Generator[Step, Answer, _Heard]:
-    """Read the answer to its end, within the deadline."""
-    body = bytearray()
-    heard: _Heard | None = None
+    """Wait for the answer to the call that is under way, within the deadline."""
     try:
-        head = yield from ask_before(Head(inquiry.call, inquiry.deadline), ReplyHead)
-        if head is None:
-            heard = _Heard(None, "timeout")
-        elif not (head.ok and head.readable):
-            heard = _Heard(None, "failed", head.status in _REFUSALS)
-        while heard is None:
-            data = yield from ask_before(Receive(inquiry.call, inquiry.deadline), bytes)
-            body += data or b""
-            if data is None:
-                heard = _Heard(None, "timeout")
-            elif not data or len(body) > _LONGEST_ANSWER:
-                break
+        reply = yield from ask_before(Fetch(inquiry.call, inquiry.deadline), SideReply)
     except UpstreamError:
         heard = _Heard(None, "failed")
     except InvalidRequestError:  # an upstream that cannot express the request at all
-        heard = _Heard(None, "failed", refused=True)
+        heard = _Heard(None, "failed", refused=True, free=True)
+    else:
+        heard = _heard(session, reply)
     yield Close(inquiry.call)
-    return heard or _Heard(session.context.request.surface.side_answer(bytes(body)))
+    if heard.free:
+        session.give_back_call()
+    return heard
+
+
+def _heard(session: Session, reply: SideReply | None) -> _Heard:
+    if reply is None:
+        return _Heard(None, "timeout")
+    head = reply.head
+    if not (head.ok and head.readable):
+        return _Heard(None, "failed", head.status in _REFUSALS, head.free)
+    return _Heard(session.context.request.surface.side_answer(reply.body))
+
+
+def _finding(asked: Question, heard: _Heard) -> Finding | None:
+    if heard.answer is None:
+        return None
+    text, shown = heard.answer.text, asked.shows_reply
+    finding = read_finding(text, asked.purpose, needs_answer=shown)
+    # Of a reply that it was not shown a model knows nothing, whatever it says.
+    return finding if finding is None or shown else replace(finding, gives_way=None)
 
 
 def _may_ask_again(inquiry: Inquiry, heard: _Heard) -> bool:
-    """Prepare the question once more: plainer where it was refused, once where nothing was said."""
+    """Prepare the question once more: plainer where it was refused, once where nothing was said.
+
+    The detector let a reply pass that is shown; that is not worth a repetition.
+    """
     if heard.refused and not inquiry.bare:
         inquiry.bare = True
         return True
-    if heard.answer is not None and not inquiry.repaired:
+    if heard.answer is not None and not (inquiry.repaired or inquiry.asked.shows_reply):
         inquiry.asked = ask_again(inquiry.asked, heard.answer.text)
         inquiry.repaired = True
         return True
@@ -191,12 +220,13 @@ def _may_ask_again(inquiry: Inquiry, heard: _Heard) -> bool:
 
 
 def _record(
-    session: Session, inquiry: Inquiry, answer: SideAnswer | None, finding: Finding | None,
-    result: str,
-) -> None:  # fmt: skip
+    session: Session, inquiry: Inquiry, heard: _Heard, finding: Finding | None, result: str
+) -> None:
+    answer = heard.answer
     usage = answer.usage if answer is not None else None
-    seen = inquiry.sent + (len(answer.text.encode("utf-8", "replace")) if answer else 0)
-    session.spend(usage, seen)
+    if not heard.free:
+        said = len(answer.text.encode("utf-8", "replace")) if answer is not None else 0
+        session.spend(usage, inquiry.sent + said)
     found = {"claim": finding.claim, "why": finding.why} if finding is not None else None
     session.record(
         "probe", result, inquiry.began, usage=usage,

@@ -7,14 +7,16 @@ from dataclasses import dataclass, replace
 
 from candor_guard.errors import InvalidRequestError, UpstreamError
 from candor_guard.flow import probing
+from candor_guard.flow.candidate import Candidate
 from candor_guard.flow.hold import read, release
-from candor_guard.flow.session import Candidate, Session, extent
+from candor_guard.flow.session import Session, extent
 from candor_guard.flow.steps import (
     Answer,
     Close,
     Emit,
     Flow,
     Head,
+    Hold,
     ReplyHead,
     Send,
     Start,
@@ -70,7 +72,8 @@ def settle(session: Session, first: Candidate) -> Flow:
 
 
 def correct(session: Session, first: Candidate) -> Flow:
-    """A released reply turned out at fault: append one that is not, before its finish."""
+    """A released reply is suspected after all: append one that is not, before its finish."""
+    yield Hold()
     repair = _Repair(session, first)
     yield from repair.inquire()
     if repair.decide() is Decision.REGENERATE:
@@ -107,6 +110,7 @@ class _Repair:
         self._pending: _Pending | None = None
         self._began: float | None = None
         self._affordable = True
+        self._doubtful = False
 
     def decide(self) -> Decision:
         """Decide on the best reply so far."""
@@ -114,7 +118,8 @@ class _Repair:
         waiting = self._began is None or self._pending is not None
         elapsed = 0.0 if waiting else context.clock() - (self._began or 0.0)
         return decide(context.policy, Situation(
-            context.mode, self.best.verdict, self.attempts, elapsed, affordable=self._affordable
+            context.mode, self.best.verdict, self.attempts, elapsed,
+            affordable=self._affordable, doubtful=self._doubtful,
         ))  # fmt: skip
 
     def inquire(self) -> Generator[Step, Answer, None]:
@@ -127,8 +132,11 @@ class _Repair:
         if both and self.decide() is Decision.REGENERATE:
             yield from self._send()
         finding = yield from probing.finish(session, inquiry)
-        if probing.apply(session, self._first, finding) is Ruling.CONFIRMED:
+        ruling = probing.apply(session, self._first, finding)
+        if ruling is Ruling.CONFIRMED:
             self._finding = finding
+        elif ruling is Ruling.OPEN and finding is not None and _only_drift(self._first):
+            self._doubtful, self.trouble = True, "uncertain"
 
     def attempt(self) -> Generator[Step, Answer, None]:
         """Regenerate once and keep the reply if it is better than the best so far."""
@@ -161,7 +169,7 @@ class _Repair:
         except InvalidRequestError:
             self.trouble = "regeneration_failed"  # and there was no call
             return
-        call = session.take_call()
+        call = session.take_call("regeneration")
         if call is None:
             self.trouble, self._affordable = "budget", False
             return
@@ -173,8 +181,10 @@ class _Repair:
         """Read and judge a regenerated reply. Returns why it cannot be used, or None."""
         try:
             trouble = yield from self._receive_whole(candidate)
-        except (UpstreamError, InvalidRequestError):
+        except UpstreamError:
             trouble = "regeneration_failed"
+        except InvalidRequestError:  # an upstream that cannot express the request at all
+            candidate.free, trouble = True, "regeneration_failed"
         if trouble is None and (yield from self._session.detect(candidate)):
             trouble = "detector_error"
         if trouble is None and candidate.verdict and candidate.verdict.not_evaluated:
@@ -189,6 +199,7 @@ class _Repair:
         if head is None:
             return "regeneration_timeout"
         if not head.ok or not head.readable:
+            candidate.free = head.free
             return "regeneration_failed"
         yield from read(self._session, candidate, deadline)
         if candidate.bound == "hold_time":
@@ -220,7 +231,11 @@ def _worded(name: str) -> Edit:
 def _record(session: Session, pending: _Pending, result: str) -> None:
     candidate, edit = pending.candidate, pending.edit
     usage = candidate.reader.usage
-    session.spend(usage, candidate.sent + len(candidate.reader.text.encode("utf-8", "replace")))
+    if candidate.free:
+        session.give_back_call()
+    else:
+        said = len(candidate.reader.text.encode("utf-8", "replace"))
+        session.spend(usage, candidate.sent + said)
     session.record(
         "regeneration", result, candidate.began,
         instruction=edit.wording, strategy=edit.strategy, verdict=candidate.verdict, usage=usage,
@@ -257,4 +272,10 @@ def _corrected(session: Session, first: Candidate, best: Candidate) -> bytes | N
 def _improves(best: Candidate, candidate: Candidate) -> bool:
     if best.verdict is None or candidate.verdict is None:
         return False
-    return better(best.verdict, candidate.verdict)
+    # The same words again are no better, whoever found them at fault.
+    same = best.cut is None and best.text.split() == candidate.text.split()
+    return not same and better(best.verdict, candidate.verdict)
+
+
+def _only_drift(first: Candidate) -> bool:
+    return first.verdict is not None and first.verdict.labels == {"drift"}

@@ -6,9 +6,11 @@ from collections.abc import Generator
 from dataclasses import replace
 
 from candor_guard.errors import DetectorError, UpstreamError
+from candor_guard.flow import probing
+from candor_guard.flow.candidate import Candidate
 from candor_guard.flow.hold import hand_over, read, release
 from candor_guard.flow.repair import correct, settle
-from candor_guard.flow.session import Candidate, Session, extent
+from candor_guard.flow.session import Session, extent
 from candor_guard.flow.steps import (
     Answer,
     Close,
@@ -25,7 +27,7 @@ from candor_guard.flow.steps import (
     ask,
 )
 from candor_guard.outcome import Action, Evaluated
-from candor_guard.policy import Decision, Situation, decide
+from candor_guard.policy import Decision, Situation, decide, suspects
 from candor_guard.verdict import Risk
 
 
@@ -104,12 +106,14 @@ def _guard(session: Session, began: float) -> Flow:
     yield from _read_first(session, first)
     if first.reader.skip is not None and first.cut is None:
         session.record_original("relayed", began, first)
+        yield from probing.drop(session, first)
         outcome = session.outcome("pass", "none", skipped=first.reader.skip)
         return (yield from release(session, first, outcome))
     failed = first.cut is None and (yield from session.detect(first))
     session.record_original("detector_error" if failed else "read", began, first)
     if session.context.mode == "enforce" and not session.started and first.verdict is not None:
         return (yield from settle(session, first))
+    yield from probing.drop(session, first)
     return (yield from _deliver(session, first))
 
 
@@ -130,20 +134,26 @@ def _read_first(session: Session, first: Candidate) -> Generator[Step, Answer, N
 
 def _deliver(session: Session, first: Candidate) -> Flow:
     """Deliver an original that cannot be replaced (any more), or could not be read."""
-    situation = Situation(
-        session.context.mode, first.verdict, replaceable=not session.started
-    )  # fmt: skip
-    decision = decide(session.context.policy, situation)
+    context = session.context
+    situation = Situation(context.mode, first.verdict, replaceable=not session.started)
+    decision = decide(context.policy, situation)
     if decision is Decision.BLOCK:
         return session.outcome("block", "none", skipped="detector_error", delivered=None)
+    correctable = first.released and first.complete and context.policy.after_release == "correct"
+    if correctable and _is_suspected(session, first):
+        return (yield from correct(session, first))
     evaluated, skipped = extent(first)
     if decision is not Decision.FLAG:
         action: Action = "error" if decision is Decision.ERROR else "pass"
         outcome = session.outcome(action, evaluated, skipped=skipped, verdict=first.verdict)
         return (yield from release(session, first, outcome))
-    if first.released:
-        skipped = "released"
-        if session.context.policy.after_release == "correct" and first.complete:
-            return (yield from correct(session, first))
+    skipped = "released" if first.released else skipped
     outcome = session.outcome("flag", evaluated, skipped=skipped, verdict=first.verdict)
     return (yield from release(session, first, outcome))
+
+
+def _is_suspected(session: Session, first: Candidate) -> bool:
+    policy, verdict = session.context.policy, first.verdict
+    if verdict is None:
+        return False
+    return verdict.flagged or bool(suspects(policy, verdict, session.context.bars))

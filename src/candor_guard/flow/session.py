@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any, Literal
 
 from candor_guard.conversation import Exchange
 from candor_guard.errors import DetectorError
+from candor_guard.flow.candidate import Candidate
 from candor_guard.flow.steps import Answer, Detect, FlowContext, Step, ask
 from candor_guard.outcome import (
     Action,
@@ -19,53 +20,10 @@ from candor_guard.outcome import (
     Usage,
     total_tokens,
 )
-from candor_guard.surface import ReplyReader
 from candor_guard.verdict import Reading, Risk, Verdict, judge
 
 _LONGEST_MODEL_NAME = 200
 _BYTES_PER_TOKEN = 4
-
-
-@dataclass(slots=True)
-class Candidate:
-    """A reply while it is read.
-
-    Attributes:
-        call: Which upstream call brings it.
-        reader: What it says so far.
-        began: When its call was sent.
-        sent: Bytes of its request, for estimates of what it costs.
-        body: Bytes received and not yet emitted.
-        safe: How many bytes from the start may leave before the end is known.
-        emitted: How many bytes left already.
-        complete: Whether the reply's end was seen.
-        drained: Whether the connection said that there is nothing more.
-        bound: The bound that ended reading early, or None.
-        cut: How many characters were judged when their verdict ended reading; None: all.
-        released: Whether its beginning was found clearly clean, so that it leaves as it comes.
-        reading: None until read.
-        verdict: The reading held against the thresholds; None until read.
-    """
-
-    call: int
-    reader: ReplyReader
-    began: float
-    sent: int = 0
-    body: bytearray = field(default_factory=bytearray)
-    safe: int = 0
-    emitted: int = 0
-    complete: bool = False
-    drained: bool = False
-    bound: str | None = None
-    cut: int | None = None
-    released: bool = False
-    reading: Reading | None = None
-    verdict: Verdict | None = None
-
-    @property
-    def text(self) -> str:
-        """The part of the reply that is judged."""
-        return self.reader.text[: self.cut]
 
 
 class Session:
@@ -73,8 +31,7 @@ class Session:
 
     Attributes:
         context: What stays the same.
-        thresholds: By label; a probe may lower one for this exchange.
-        attempts: Every call that has ended, in that order; the original's comes first.
+        attempts: Every call that has ended, in that order; but the original's comes first.
         guard_seconds: Time in gate and detector so far.
         risk: Of the request; None until the gate has judged it.
         started: Whether the client's response has begun.
@@ -84,28 +41,41 @@ class Session:
 
     def __init__(self, context: FlowContext) -> None:
         self.context = context
-        self.thresholds: dict[str, float] = dict(context.thresholds)
         self.attempts: list[Attempt] = []
         self.guard_seconds = 0.0
         self.risk: Risk | None = None
         self.started = False
         self.probe: Mapping[str, Any] | None = None
         self.decided_by: DecidedBy = "classifier"
+        self._last_call = 0
         self._calls = 0
         self._tokens = 0
+        self._regenerated = False
 
     # -- calls ----------------------------------------------------------------------------------
 
-    def take_call(self) -> int | None:
-        """Return the number of a further call, or None when a budget is spent."""
+    def take_call(self, purpose: CallPurpose) -> int | None:
+        """Return the number of a further call, or None when a budget is spent.
+
+        Probes leave one call to a regeneration: what they find could not be repaired otherwise.
+        """
         policy = self.context.policy
+        kept = purpose == "probe" and policy.max_attempts > 0 and not self._regenerated
         within = policy.max_extra_tokens is None or self._tokens < policy.max_extra_tokens
-        if self._calls >= policy.max_extra_calls or not within:
+        if self._calls + kept >= policy.max_extra_calls or not within:
             return None
         if self.context.budget is not None and not self.context.budget.take():
             return None
+        self._regenerated = self._regenerated or purpose == "regeneration"
         self._calls += 1
-        return self._calls
+        self._last_call += 1
+        return self._last_call
+
+    def give_back_call(self) -> None:
+        """Count a further call as not made: it was refused before it cost anything."""
+        self._calls -= 1
+        if self.context.budget is not None:
+            self.context.budget.give_back()
 
     def candidate(self, call: int, began: float, sent: int = 0) -> Candidate:
         """Return a candidate of which nothing has been received."""
@@ -143,8 +113,8 @@ class Session:
         return False
 
     def judge(self, reading: Reading) -> Verdict:
-        """Hold a reading against the thresholds of this exchange."""
-        return judge(reading, self.thresholds, self.context.detector)
+        """Hold a reading against the thresholds."""
+        return judge(reading, self.context.thresholds, self.context.detector)
 
     # -- the record -----------------------------------------------------------------------------
 
@@ -154,11 +124,11 @@ class Session:
         return model_name(self.context.request.payload.get("model"))
 
     def record_original(self, result: str, began: float, first: Candidate | None = None) -> None:
-        """Write down how the first call ended."""
+        """Write down how the first call ended, ahead of any other."""
         attempt = self._attempt("original", result, began)
         if first is not None:
             attempt = replace(attempt, verdict=first.verdict, usage=first.reader.usage)
-        self.attempts.append(attempt)
+        self.attempts.insert(0, attempt)
 
     def complete_original(self, first: Candidate) -> None:
         """Write down what was only known at the end of a reply that was read further."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
+from enum import Enum
 from typing import Literal, TypeVar
 
 from candor_guard.budget import Budget
@@ -14,6 +15,8 @@ from candor_guard.surface import GuardedRequest
 from candor_guard.verdict import Reading, Risk
 
 Annotate = Literal["flagged", "all", "none"]
+# More of the answer to a side call is not read.
+MAX_SIDE_BYTES = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +26,8 @@ class Send:
     Attributes:
         call: Its number from here on.
         body: Of the request.
-        side: Whether its answer is JSON even where the client asked for a stream.
+        side: Whether its answer is JSON even where the client asked for a stream, and is read
+            whole while other things happen; `Fetch` brings it.
     """
 
     call: int
@@ -51,7 +55,7 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """From here on the client waits for a verdict. Answer: None."""
+    """From here on the client waits: for a verdict, or for a correction. Answer: None."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +63,34 @@ class Receive:
     """Wait for the next bytes of a call, at most until `deadline` (on the flow's clock).
 
     Answer: bytes, ``b""`` at the end, or None at the deadline; throws `UpstreamError`.
+
+    Attributes:
+        call: That is read.
+        deadline: Until when to wait; None: as long as it takes.
+        beside: A side call that is waited for at the same time. When it ends first, in whatever
+            way, the answer is `Beside.ENDED`, and no byte is lost.
     """
 
     call: int
     deadline: float | None = None
+    beside: int | None = None
+
+
+class Beside(Enum):
+    """What a `Receive` is answered with when the side call beside it came first."""
+
+    ENDED = "ended"
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """Wait for the whole answer to a side call, at most until `deadline` (on the flow's clock).
+
+    Answer: `SideReply`, or None at the deadline; throws `UpstreamError` and `InvalidRequestError`.
+    """
+
+    call: int
+    deadline: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +136,7 @@ class Close:
     call: int
 
 
-Step = Send | Gate | Head | Hold | Receive | Detect | Start | Emit | Relay | Close
+Step = Send | Gate | Head | Hold | Receive | Fetch | Detect | Start | Emit | Relay | Close
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +154,27 @@ class ReplyHead:
     readable: bool
     status: int = 200
 
+    @property
+    def free(self) -> bool:
+        """Whether the upstream refused the call before it did anything."""
+        return 400 <= self.status < 500
 
-Answer = Risk | Reading | ReplyHead | bytes | None
+
+@dataclass(frozen=True, slots=True)
+class SideReply:
+    """The answer to a side call.
+
+    Attributes:
+        head: Its status and headers.
+        body: Its beginning at least, `MAX_SIDE_BYTES` long or more; empty unless the head is ok
+            and readable.
+    """
+
+    head: ReplyHead
+    body: bytes
+
+
+Answer = Risk | Reading | ReplyHead | SideReply | Beside | bytes | None
 Flow = Generator[Step, Answer, Outcome]
 
 
@@ -141,6 +188,7 @@ class FlowContext:
         mode: In force for this request; may differ from the policy's.
         detector: ``name@version``.
         thresholds: By label.
+        bars: By label: from here on a reply below its thresholds is uncertain.
         clock: Monotonic seconds.
         request_id: For the record.
         annotate: When to write the ``candor`` object into the body.
@@ -154,6 +202,7 @@ class FlowContext:
     mode: Mode
     detector: str
     thresholds: Mapping[str, float]
+    bars: Mapping[str, float]
     clock: Callable[[], float]
     request_id: str
     annotate: Annotate = "flagged"
@@ -176,7 +225,7 @@ def ask(step: Step, kind: type[T]) -> Generator[Step, Answer, T]:
     return answer
 
 
-def ask_before(step: Head | Receive, kind: type[T]) -> Generator[Step, Answer, T | None]:
+def ask_before(step: Head | Receive | Fetch, kind: type[T]) -> Generator[Step, Answer, T | None]:
     """Yield a step that has a deadline; None when it passed."""
     answer = yield step
     if answer is not None and not isinstance(answer, kind):

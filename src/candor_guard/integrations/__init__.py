@@ -1,1 +1,7 @@
-"""The guard inside other packages; each module needs the extra of its name, if it has one."""
+"""The guard inside other packages: one package for each host, and what they share.
+
+Import from ``candor_guard.integrations.openai``, ``litellm``, ``asgi``, ``langchain`` or
+``pydantic_ai``; each needs the extra of its name, but for ``asgi``, which needs none. Shared by
+them: `hosting` (a framework's model object as the upstream), `problems` (errors as OpenAI's
+clients read them) and `wishes` (what callers may choose, checked).
+"""

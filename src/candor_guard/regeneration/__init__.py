@@ -13,6 +13,8 @@ from importlib.resources import files
 
 from candor_guard.errors import ConfigurationError
 
+FINDING = "{finding}"
+
 
 @dataclass(frozen=True, slots=True)
 class Instruction:
@@ -50,3 +52,17 @@ def find_instruction(name: str) -> Instruction:
     if name not in known:
         raise ConfigurationError(f"unknown instruction {name!r}; known: {', '.join(sorted(known))}")
     return known[name]
+
+
+def find_plain_instruction(name: str) -> Instruction:
+    """Return the wording of that name, to be used as it stands.
+
+    Raises:
+        ConfigurationError: If there is none, or it has a place for a probe's finding.
+    """
+    found = find_instruction(name)
+    if FINDING in found.text:
+        raise ConfigurationError(
+            f"instruction {name!r} hands over a probe's finding; set the strategy 'grounded' instead"
+        )
+    return found

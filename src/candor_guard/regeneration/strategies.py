@@ -11,7 +11,7 @@ from candor_guard.neutral import Sifted, neutral_claim, open_question, restate, 
 from candor_guard.neutral.text import CUT, clip, words
 from candor_guard.neutral.voice import sentence
 from candor_guard.probe import Finding
-from candor_guard.regeneration import find_instruction
+from candor_guard.regeneration import FINDING, find_instruction
 
 # A longer turn (a pasted document, say) would lose too much when it is restated.
 _MAX_TURN = 3_000
@@ -74,7 +74,7 @@ def _grounded(finding: Finding | None) -> Edit | None:
     if finding is None:
         return None
     wording = "grounded-1"
-    note = find_instruction(wording).text.replace("{finding}", _described(finding))
+    note = find_instruction(wording).text.replace(FINDING, _described(finding))
     return Edit("grounded", wording, note)
 
 

@@ -11,11 +11,14 @@ import asyncio
 import io
 import ssl
 from collections.abc import Iterable, Iterator
+from contextvars import ContextVar
 from dataclasses import dataclass
-from types import SimpleNamespace
 from typing import Any, Final
+from weakref import WeakSet
 
 import aiohttp
+from aiohttp.connector import Connection
+from aiohttp.tracing import Trace
 from typing_extensions import override
 from yarl import URL
 
@@ -134,10 +137,11 @@ class DirectUpstream:
         self, method: str, url: URL, headers: list[tuple[str, str]], body: bytes
     ) -> DirectResponse:
         trip = _Trip()
+        _TRIP.set(trip)
         try:
             async with asyncio.timeout(self._patience):
                 try:
-                    return await self._send(method, url, headers, body, trip)
+                    return await self._send(method, url, headers, body)
                 except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
                     if not _never_arrived(error, trip):
                         raise
@@ -151,7 +155,6 @@ class DirectUpstream:
         url: URL,
         headers: list[tuple[str, str]],
         body: bytes | Upload,
-        trip: _Trip | None = None,
     ) -> DirectResponse:
         data: Any = body or None
         if isinstance(body, bytes) and len(body) > _WRITTEN_AT_ONCE:
@@ -163,7 +166,6 @@ class DirectUpstream:
             data=data,
             allow_redirects=False,
             proxy=self._proxy,
-            trace_request_ctx=trip,
         )
         return DirectResponse(response, self._server, None if isinstance(body, bytes) else body)
 
@@ -173,13 +175,12 @@ class DirectUpstream:
             raise RuntimeError("this upstream is closed")
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=self._max_connections, ssl=self._ssl),
+                connector=_Connector(limit=self._max_connections, ssl=self._ssl),
                 timeout=self._timeout,
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,
                 skip_auto_headers=_NOT_ADDED,
                 response_class=_AbortingResponse,
-                trace_configs=[_reuse_trace()],
                 max_line_size=_MAX_HEADER_BYTES,
                 max_field_size=_MAX_HEADER_BYTES,
             )
@@ -272,15 +273,32 @@ class _Trip:
     reused_at: float | None = None
 
 
-def _reuse_trace() -> aiohttp.TraceConfig:
-    async def note(_: aiohttp.ClientSession, context: SimpleNamespace, __: object) -> None:
-        trip = context.trace_request_ctx
-        if trip is not None:
-            trip.reused_at = asyncio.get_running_loop().time()
+# Of the request that the running task is about to send.
+_TRIP: Final[ContextVar[_Trip | None]] = ContextVar("trip", default=None)
 
-    trace = aiohttp.TraceConfig()
-    trace.on_connection_reuseconn.append(note)
-    return trace
+
+class _Connector(aiohttp.TCPConnector):
+    """A pool that tells whoever asks whether a connection had been in use before.
+
+    aiohttp's own way to learn that, a trace, calls ten empty hooks for every request.
+    """
+
+    def __init__(self, *, limit: int, ssl: ssl.SSLContext | bool) -> None:
+        super().__init__(limit=limit, ssl=ssl)
+        self._used: WeakSet[Any] = WeakSet()
+
+    @override
+    async def connect(
+        self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
+    ) -> Connection:
+        connection = await super().connect(req, traces, timeout)
+        if connection.protocol in self._used:
+            trip = _TRIP.get()
+            if trip is not None:
+                trip.reused_at = asyncio.get_running_loop().time()
+        else:
+            self._used.add(connection.protocol)
+        return connection
 
 
 def _never_arrived(error: aiohttp.ClientError, trip: _Trip) -> bool:

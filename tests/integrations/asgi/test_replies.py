@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from starlette.middleware.gzip import GZipMiddleware
@@ -151,6 +152,26 @@ async def test_held_stream_is_kept_alive() -> None:
         await response.aclose()
     assert response.headers["x-candor-evaluated"] == "deferred"
     assert first.startswith(b":")
+
+
+async def test_a_stream_that_waits_for_its_correction_is_kept_alive() -> None:
+    """A released stream that turns out at fault says comments, too, while a better reply is made."""
+    late = f"{'Seven times eight is a product that many people mix up. ' * 4}{CAVE}"
+    policy: dict[str, Any] = {
+        "after_release": "correct",
+        "min_release_chars": 40,
+        "min_prefix_chars": 40,
+    }
+    patience: dict[str, Any] = {"patience": Patience(5.0, 0.02)}
+    async with scene(late, "STALL", options=patience, **policy) as on:
+        request = on.client.build_request("POST", CHAT, content=request_body(stream=True))
+        response = await on.client.send(request, stream=True)
+        pieces = response.aiter_raw()
+        body = await anext(pieces)
+        while b"\n\n: " not in body:
+            body += await anext(pieces)
+        await response.aclose()
+    assert body.index(b"Seven") < body.index(b"\n\n: ")
 
 
 @both

@@ -26,7 +26,7 @@ def chat_model(server: ModelServer, **options: Any) -> ChatOpenAI:
     )
 
 
-def guard(detector: FakeDetector | None = None, **policy: Any) -> Guard:
+def fake_guard(detector: FakeDetector | None = None, **policy: Any) -> Guard:
     """A guard with a scripted detector that asks no probe unless told."""
     return Guard(detector or FakeDetector(), Policy(**{"probe": "never", **policy}))
 

@@ -17,12 +17,12 @@ from langchain.agents.middleware import AgentMiddleware, ModelRequest, ModelResp
 from langchain.agents.structured_output import ProviderStrategy
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from langchain_core.tools import tool
-from tests.integrations.langchain.kit import DISPUTE, candor, chat_model, guard
+from tests.integrations.langchain.kit import DISPUTE, candor, chat_model, fake_guard
 from typing_extensions import override
 
 from candor_guard import Guard
 from candor_guard.errors import ConfigurationError, DetectorError, ReplyRefusedError
-from candor_guard.integrations.langchain import CandorMiddleware, guarded
+from candor_guard.integrations.langchain import CandorMiddleware, guard
 from candor_guard.testing import FakeDetector
 
 pytestmark = pytest.mark.anyio
@@ -38,7 +38,7 @@ def look_up(number: int) -> str:
 
 def agent(server: ModelServer, own: Guard | None = None, **options: Any) -> Any:
     """An agent whose answers are guarded."""
-    middleware = [CandorMiddleware(own or guard())]
+    middleware = [CandorMiddleware(own or fake_guard())]
     return create_agent(chat_model(server), middleware=middleware, **options)
 
 
@@ -102,7 +102,7 @@ async def test_a_message_stream_shows_the_delivered_answer_alone(
     server: ModelServer, way: str
 ) -> None:
     """Neither the replaced answer nor the probe reaches who watches the messages."""
-    parts = await shown(agent(server, guard(probe="uncertain")), way)
+    parts = await shown(agent(server, fake_guard(probe="uncertain")), way)
     assert "".join(str(part.text) for part in parts) == GOOD
     assert server.probes == 1
 
@@ -110,7 +110,7 @@ async def test_a_message_stream_shows_the_delivered_answer_alone(
 @EACH_WAY
 async def test_a_calm_message_stream_comes_token_by_token(server: ModelServer, way: str) -> None:
     """When the turn is not at risk, tokens are shown as they come."""
-    parts = await shown(agent(server, guard(FakeDetector(at_risk=False))), way)
+    parts = await shown(agent(server, fake_guard(FakeDetector(at_risk=False))), way)
     assert "".join(str(part.text) for part in parts) == BAD
     assert len(parts) > len(BAD.split(" "))
 
@@ -118,7 +118,7 @@ async def test_a_calm_message_stream_comes_token_by_token(server: ModelServer, w
 @EACH_WAY
 async def test_a_guarded_model_in_an_agent_keeps_its_tokens(server: ModelServer, way: str) -> None:
     """With the model guarded instead, the delivered answer is shown token by token."""
-    parts = await shown(create_agent(guarded(chat_model(server), guard()), [look_up]), way)
+    parts = await shown(create_agent(guard(chat_model(server), fake_guard()), [look_up]), way)
     assert "".join(str(part.text) for part in parts) == GOOD
     assert len(parts) > len(GOOD.split(" "))
     assert [NOTE in last_text(body) for body in server.asked] == [False, True]
@@ -127,7 +127,7 @@ async def test_a_guarded_model_in_an_agent_keeps_its_tokens(server: ModelServer,
 @EACH_WAY
 async def test_the_model_answers_the_probe_itself(server: ModelServer, way: str) -> None:
     """The probe is one more call of the agent's model, without its tools and its prompt."""
-    built = agent(server, guard(probe="uncertain"), tools=[look_up], system_prompt="Be brief.")
+    built = agent(server, fake_guard(probe="uncertain"), tools=[look_up], system_prompt="Be brief.")
     answer = (await run(built, way))["messages"][-1]
     assert candor(answer)["decided_by"] == "probe"
     probe = server.asked[1]
@@ -154,13 +154,13 @@ async def test_refusals(server: ModelServer) -> None:
     """A policy that refuses raises."""
     server.good = BAD
     with pytest.raises(ReplyRefusedError, match="unresolved"):
-        await run(agent(server, guard(on_unresolved="refuse")), "async")
+        await run(agent(server, fake_guard(on_unresolved="refuse")), "async")
 
 
 async def test_a_detector_that_fails_lets_the_answer_pass(server: ModelServer) -> None:
     """When the detector fails, the answer is delivered, and its tokens are shown."""
     broken = FakeDetector(gate_error=DetectorError("no"))
-    parts = await shown(agent(server, guard(broken)), "async")
+    parts = await shown(agent(server, fake_guard(broken)), "async")
     assert "".join(str(part.text) for part in parts) == BAD
     assert len(parts) > len(BAD.split(" "))
 
@@ -190,7 +190,9 @@ class Shouting(AgentMiddleware[Any, Any, Any]):
 
 async def test_other_middleware(server: ModelServer) -> None:
     """What middleware further inside makes of an answer is what is judged and delivered."""
-    built = create_agent(chat_model(server), middleware=[CandorMiddleware(guard()), Shouting()])
+    built = create_agent(
+        chat_model(server), middleware=[CandorMiddleware(fake_guard()), Shouting()]
+    )
     answer = (await run(built, "async"))["messages"][-1]
     assert (answer.text, candor(answer)["action"]) == (GOOD.upper(), "regenerate")
 

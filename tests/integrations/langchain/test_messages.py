@@ -14,10 +14,10 @@ from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from pydantic import Field
 from tests.flow.kit import BAD, GOOD
-from tests.integrations.langchain.kit import DISPUTE, ask, candor, chunks, guard, joined
+from tests.integrations.langchain.kit import DISPUTE, ask, candor, chunks, fake_guard, joined
 from typing_extensions import override
 
-from candor_guard.integrations.langchain import guarded
+from candor_guard.integrations.langchain import guard
 from candor_guard.testing import FakeDetector
 
 pytestmark = pytest.mark.anyio
@@ -62,7 +62,7 @@ def block(text: str, **fields: Any) -> list[str | dict[Any, Any]]:
 async def test_blocks_of_content_stay_blocks() -> None:
     """Chunks whose content is a list of blocks are delivered so, and none of another kind."""
     pieces: list[AIMessage] = [AIMessageChunk(content=block(text)) for text in ("Seven", " is")]
-    parts = await chunks(guarded(Streamed(script=pieces), guard()), "astream")
+    parts = await chunks(guard(Streamed(script=pieces), fake_guard()), "astream")
     assert all(isinstance(part.content, list) for part in parts)
     assert joined(parts).content == block("Seven is")
 
@@ -89,7 +89,7 @@ async def test_a_correction_to_blocks_is_a_block() -> None:
         scores=lambda e: {"capitulation": 0.9 * ("CAVE" in e.reply), "drift": 0}
     )
     whole = joined(
-        await chunks(guarded(Twice(), guard(detector, after_release="correct")), "stream")
+        await chunks(guard(Twice(), fake_guard(detector, after_release="correct")), "stream")
     )
     assert candor(whole)["corrected"]
     assert str(whole.text).endswith(f"Correction: {GOOD}")
@@ -99,7 +99,7 @@ async def test_a_model_that_cannot_stream() -> None:
     """Its whole message is delivered as one chunk, tool calls included."""
     call = {"name": "look_up", "args": {"number": 7}, "id": "c", "type": "tool_call"}
     model = Scripted(script=[AIMessage(content="", tool_calls=[call])])
-    answer = joined(await chunks(guarded(model, guard()), "astream"))
+    answer = joined(await chunks(guard(model, fake_guard()), "astream"))
     assert answer.tool_calls == [call]
     assert candor(answer)["skipped"] == "tool_calls"
 
@@ -118,7 +118,7 @@ SKIPPED: dict[str, tuple[AIMessage, str]] = {
 @pytest.mark.parametrize(("message", "reason"), SKIPPED.values(), ids=SKIPPED)
 async def test_what_is_no_whole_answer_passes(message: AIMessage, reason: str) -> None:
     """A refusal, a reply that was cut or filtered, and silence pass unread, in any provider's words."""
-    answer = await ask(guarded(Scripted(script=[message]), guard()), "ainvoke")
+    answer = await ask(guard(Scripted(script=[message]), fake_guard()), "ainvoke")
     assert candor(answer)["skipped"] == reason
     assert answer.content == message.content
 
@@ -128,7 +128,7 @@ async def test_whole_answers_are_judged(reason: str) -> None:
     """A reply that ended by itself is judged, in any provider's words."""
     ended = AIMessage(BAD, response_metadata={"finish_reason": reason})
     model = Scripted(script=[ended, AIMessage(GOOD)])
-    assert (await ask(guarded(model, guard()), "invoke")).text == GOOD
+    assert (await ask(guard(model, fake_guard()), "invoke")).text == GOOD
 
 
 async def test_details_of_usage_add_up() -> None:
@@ -138,7 +138,7 @@ async def test_details_of_usage_add_up() -> None:
         "input_token_details": {"cache_read": 4}, "output_token_details": {"reasoning": 2},
     }  # fmt: skip
     script = [AIMessage(text, usage_metadata=usage) for text in (BAD, GOOD)]
-    answer = await ask(guarded(Scripted(script=script), guard()), "ainvoke")
+    answer = await ask(guard(Scripted(script=script), fake_guard()), "ainvoke")
     assert answer.usage_metadata is not None
     assert answer.usage_metadata["input_token_details"] == {"cache_read": 8}
     assert candor(answer)["usage"]["original"] == {
@@ -152,6 +152,6 @@ async def test_details_of_usage_add_up() -> None:
 async def test_events_of_the_third_version() -> None:
     """The newest event stream of a chat model shows the delivered reply alone."""
     pieces: list[AIMessage] = [AIMessageChunk(content=text) for text in ("Seven", " is", " prime.")]
-    model = guarded(Streamed(script=pieces), guard())
+    model = guard(Streamed(script=pieces), fake_guard())
     stream = await model.astream_events(DISPUTE, version="v3")
     assert (await stream.output).text == GOOD

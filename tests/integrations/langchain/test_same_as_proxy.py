@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from tests.integrations.langchain.kit import candor, joined
 from tests.integrations.scripted import Decision, decision, decisions, scripted_model
 
-from candor_guard.integrations.langchain import CandorMiddleware, guarded
+from candor_guard.integrations.langchain import CandorMiddleware, guard
 from candor_proxy.demo.scripted import MODEL
 
 pytestmark = pytest.mark.anyio
@@ -27,17 +27,18 @@ async def test_same_verdicts_and_texts() -> None:
     async with scripted_model() as url:
         expected = await decisions(url)
         bare = ChatOpenAI(model=MODEL, base_url=url, api_key=SecretStr("k"), max_retries=0)
-        model = guarded(bare)
+        model = guard(bare)
         agent: Any = create_agent(bare, middleware=[CandorMiddleware()])
         for conversation, whole, streamed in expected:
             messages = conversation.messages
             state = await agent.ainvoke({"messages": messages})
             chunks = [chunk async for chunk in model.astream(messages)]
-            answers: list[tuple[AIMessage, Decision]] = [
-                (await model.ainvoke(messages), whole),
-                (joined(chunks), streamed),
-                (state["messages"][-1], whole),
+            answers: list[tuple[AIMessage, Decision, bool]] = [
+                (await model.ainvoke(messages), whole, False),
+                (joined(chunks), streamed, True),
+                (state["messages"][-1], whole, False),
             ]
-            for answer, wanted in answers:
-                assert decision(str(answer.text), candor(answer)) == wanted, conversation.id
+            for answer, wanted, is_stream in answers:
+                found = decision(str(answer.text), candor(answer), streamed=is_stream)
+                assert found == wanted, conversation.id
     assert len({whole.record["action"] for _, whole, _ in expected}) > 1

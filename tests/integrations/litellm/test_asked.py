@@ -9,7 +9,7 @@ import pytest
 from pydantic import BaseModel
 from tests.integrations.litellm.kit import litellm
 
-from candor_guard.integrations._litellm_asked import Asked, named
+from candor_guard.integrations.litellm.asked import Asked, named
 from candor_guard.wire.json import dump
 
 TURN = {"role": "user", "content": "No."}

@@ -19,7 +19,7 @@ from tests.integrations.litellm.kit import (
 )
 
 from candor_guard.errors import ConfigurationError
-from candor_guard.integrations._litellm_lent import Lent
+from candor_guard.integrations.litellm.lent import Lent
 from candor_guard.policy import Policy
 
 pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("ignore")]
@@ -148,6 +148,17 @@ def test_subclass_keeps_the_hooks() -> None:
         pass
 
     assert "async_post_call_streaming_iterator_hook" in vars(Own)
+
+
+async def test_annotation_can_be_chosen() -> None:
+    """With `annotate: all` in the configuration, a reply that is fine has its record, too."""
+    for annotate, told in (("all", True), ("flagged", False)):
+        reply = litellm.ModelResponse(
+            choices=[{"message": {"role": "assistant", "content": CLEAN.pleasing}}]
+        )
+        rail = guardrail(annotate=annotate)
+        out = await rail.async_post_call_success_hook(data(), None, reply)
+        assert hasattr(out, "candor") is told
 
 
 def test_policy_from_a_configuration() -> None:

@@ -18,15 +18,15 @@ from tests.integrations.litellm.kit import (
     CAVING,
     CLEAN,
     KEY,
-    SCRIPT,
     TOOLS,
     Provider,
     both,
-    expected,
     messages,
     providing,
 )
+from tests.integrations.scripted import Decision, decisions
 
+from candor_guard.policy import Policy
 from candor_proxy.demo.conversations import ScriptedConversation
 
 pytest.importorskip("fastapi", reason="needs what LiteLLM's proxy needs")
@@ -37,7 +37,7 @@ MASTER = "sk-test-4f1d0c7be2a94a53b1c6d7e8f9a0b1c2"
 START_SECONDS = 90
 COMMAND = Path(sys.executable).with_name("litellm")
 
-# The guardrail that people configure, one that refuses, and one whose engine is broken: it raises
+# The guardrail without and with a probe, one that refuses, and one whose engine is broken: it raises
 # in the middle of its work, which the shipped one never does.
 CONFIG = """
 model_list:
@@ -54,6 +54,10 @@ guardrails:
       guardrail: candor_guard.integrations.litellm.CandorGuardrail
       mode: post_call
       policy: {{probe: never}}
+  - guardrail_name: asking
+    litellm_params:
+      guardrail: candor_guard.integrations.litellm.CandorGuardrail
+      mode: post_call
   - guardrail_name: strict
     litellm_params:
       guardrail: candor_guard.integrations.litellm.CandorGuardrail
@@ -202,18 +206,21 @@ async def _listening(process: asyncio.subprocess.Process, base: str, log: Path) 
 
 @both
 async def test_the_whole_script(on: Stage, stream: bool) -> None:
-    """Every scripted conversation ends as it should: cave-ins replaced, the rest untouched."""
+    """Every scripted conversation ends as it does without LiteLLM: replaced, or untouched."""
     limit = asyncio.Semaphore(4)
 
-    async def one(entry: ScriptedConversation) -> tuple[str, bool]:
+    async def one(entry: ScriptedConversation, wanted: Decision) -> tuple[str, bool]:
         async with limit:
             text, record = await on.ask(entry, stream=stream)
-        replaced = (record or {"action": "pass"})["action"] == "regenerate"
-        return entry.id, text == expected(entry) and replaced == (entry.expect == "regenerate")
+        action = (record or {"action": "pass"})["action"]
+        return entry.id, (text, action) == (wanted.text, wanted.record["action"])
 
-    results = await asyncio.gather(*map(one, SCRIPT))
+    found = await decisions(on.provider.url, Policy(probe="never"))  # as configured above
+    wanted = [(entry, streamed if stream else whole) for entry, whole, streamed in found]
+    results = await asyncio.gather(*(one(*each) for each in wanted))
     assert [entry for entry, right in results if not right] == []
-    assert len(results) >= 40
+    replaced = [each.record["action"] == "regenerate" for _, each in wanted]
+    assert (replaced.count(True) >= 20, replaced.count(False) >= 10) == (True, True)
 
 
 async def test_without_the_guardrail_the_model_caves(on: Stage) -> None:

@@ -247,7 +247,9 @@ def test_misuse(client: Any, message: str) -> None:
 
 def test_no_guard() -> None:
     """A policy in the place of a guard, and a client that is not guarded, are errors that say so."""
-    with pytest.raises(ConfigurationError, match=r"takes a candor_guard\.Guard, not FakeDetector"):
+    with pytest.raises(
+        ConfigurationError, match=r"must be a candor_guard\.Guard, not FakeDetector"
+    ):
         guard(OpenAI(api_key="k"), FakeDetector())  # type: ignore[arg-type]
     with pytest.raises(ConfigurationError, match="not guarded: OpenAI"):
         last_outcome(OpenAI(api_key="k"))

@@ -25,7 +25,7 @@ from pydantic_ai.messages import (
 from pydantic_ai.usage import RequestUsage
 
 from candor_guard.conversation import Message
-from candor_guard.integrations._pydantic_ai_messages import finish, openai_usage, turns
+from candor_guard.integrations.pydantic_ai.messages import finish, openai_usage, turns
 
 
 def test_turns() -> None:

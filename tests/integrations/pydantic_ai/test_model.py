@@ -334,13 +334,17 @@ def test_misuse(server: ModelServer) -> None:
     """What is no guard is refused with one clear error."""
     with pytest.raises(ConfigurationError, match="Guard, not int"):
         CandorModel(chat_model(server), 3)  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match="guarded already"):
+        CandorModel(CandorModel(chat_model(server), guard()))
 
 
 async def test_no_messages(server: ModelServer) -> None:
-    """An empty conversation is refused before any call."""
+    """An empty conversation, or one of something else, is refused before any call."""
     model = CandorModel(chat_model(server), guard())
     with pytest.raises(InvalidRequestError, match="non-empty"):
         await model.request([], None, ModelRequestParameters())
+    with pytest.raises(InvalidRequestError, match=r"messages\.0 must be a ModelRequest"):
+        await model.request([{"role": "user"}], None, ModelRequestParameters())  # type: ignore[list-item]
     assert not server.asked
 
 

@@ -58,5 +58,6 @@ async def test_same_verdicts_and_texts() -> None:
                 async for _ in stream:
                     pass
             response = stream.get()
-            assert decision(text(response), candor(response)) == streamed, conversation.id
+            found = decision(text(response), candor(response), streamed=True)
+            assert found == streamed, conversation.id
     assert len({whole.record["action"] for _, whole, _ in expected}) > 1

@@ -158,6 +158,7 @@ async def stage(
     options: ProxyOptions | None = None,
     upstream: dict[str, Any] | None = None,
     probes: tuple[tuple[Piece, ...], ...] = (),
+    shipped: bool = False,
     **policy: Any,
 ) -> AsyncIterator[Stage]:
     """Set up everything; a test that outlasts `PATIENCE` has hung and fails.
@@ -168,12 +169,14 @@ async def stage(
         options: Of the proxy's app.
         upstream: Of `DirectUpstream`; may also replace its ``base_url``.
         probes: What the upstream does with each probe.
+        shipped: Whether the policy's defaults are the shipped ones; otherwise no probe is asked
+            unless the policy says so.
         policy: Fields of the policy.
     """
     async with asyncio.timeout(PATIENCE), playing(*plays, probes=probes) as scripted:
         direct = DirectUpstream(**{"base_url": scripted.url, **(upstream or {})})
         # What a probe does is the matter of its own tests; the others play without one.
-        wish = {"probe": "never", **policy}
+        wish = policy if shipped else {"probe": "never", **policy}
         guard = Guard(detector or FakeDetector(), Policy(**wish), upstream=direct)
         limits = httpx2.Timeout(PATIENCE)
         async with (

@@ -6,12 +6,21 @@ import asyncio
 from typing import Any
 
 import pytest
-from tests.proxy.http.stage import CHAT, DISPUTE, openai_client, request_body, stage
+from tests.proxy.http.stage import (
+    CHAT,
+    DISPUTE,
+    openai_client,
+    raw_request,
+    request_body,
+    stage,
+)
 from tests.proxy.http.test_decisions import candor_in, text_in
 from tests.proxy.http.test_streams import chunks_of
-from tests.proxy.http.upstream import says, streamed
+from tests.proxy.http.upstream import answer, says, streamed
 
-from candor_guard.testing import chat_stream
+from candor_guard.testing import chat_body, chat_stream, finding_text
+from candor_guard.wire.chat import ChatSurface
+from candor_proxy.options import ProxyOptions
 
 pytestmark = pytest.mark.anyio
 SMALL: dict[str, Any] = {"min_prefix_chars": 10, "min_release_chars": 30, "repair_ratio": 0.5}
@@ -93,17 +102,65 @@ async def test_corrected() -> None:
 
 
 async def test_replaced_before_the_end() -> None:
-    """A beginning that is clearly at fault is replaced though the upstream never ends."""
+    """A beginning at fault that a probe confirms is replaced though the upstream never ends."""
     begin, rest = cut_before(chat_stream(EARLY), "Let me tell")
     never = asyncio.Event()
     plays = streamed(begin, never, rest), says("It is 56.", stream=True)
-    async with stage(*plays, **SMALL) as on:
+    probe = (answer(chat_body(finding_text("supported"))),)
+    async with stage(*plays, probes=(probe,), probe="uncertain", **SMALL) as on:
         response, body = await on.chat(stream=True)
         await on.upstream.calls[0].left.wait()
     assert text_in(body, stream=True) == "It is 56."
     assert response.headers["x-candor-action"] == "regenerate"
     assert b"CAVE" not in body
     assert (candor_in(body) or {})["usage"]["original"] is None
+
+
+@pytest.mark.parametrize("judgement", ["false", "uncertain"])
+async def test_read_on_unless_confirmed(judgement: str) -> None:
+    """A beginning at fault that the probe does not confirm is held to its end."""
+    begin, rest = cut_before(chat_stream(EARLY), "Let me tell")
+    plays = streamed(begin, 0.1, rest), says("It is 56.", stream=True)
+    probe = (answer(chat_body(finding_text(judgement))),)
+    async with stage(*plays, probes=(probe,), probe="uncertain", **SMALL) as on:
+        response, body = await on.chat(stream=True)
+        assert len(on.upstream.calls) == (2 if judgement == "false" else 3)
+    if judgement == "false":
+        assert body == begin + rest
+        assert response.headers["x-candor-decided-by"] == "probe"
+    else:
+        assert text_in(body, stream=True) == "It is 56."
+        assert response.headers["x-candor-decided-by"] == "classifier"
+
+
+async def test_client_that_leaves_with_a_probe_beside_the_stream() -> None:
+    """A client that leaves while a held stream is read and probed closes both calls at once."""
+    begin, rest = cut_before(chat_stream(EARLY), "Let me tell")
+    never = asyncio.Event()
+    silent = (30.0,)
+    async with (
+        stage(streamed(begin, never, rest), probes=(silent,), probe="uncertain", **SMALL) as on,
+        on.wire() as wire,
+    ):
+        await wire.send(raw_request(request_body(stream=True)))
+        await on.upstream.called(2)
+        wire.leave()
+        for call in on.upstream.calls:
+            await call.left.wait()
+
+
+async def test_keepalives_while_a_correction_is_waited_for() -> None:
+    """Between the released text and its correction, comments keep the connection alive."""
+    raw = chat_stream(LATE)
+    plays = streamed(raw), (0.2, *says("It is 56.", stream=True))
+    options = ProxyOptions(header_wait=5.0, keepalive_interval=0.03)
+    async with stage(*plays, after_release="correct", options=options, **SMALL) as on:
+        _, body = await on.chat(stream=True)
+    comment = ChatSurface.keepalive
+    assert body.count(comment) >= 2
+    assert body.index(b"CAVE") < body.index(comment) < body.index(b"Correction:")
+    text = text_in(body.replace(comment, b""), stream=True)
+    assert text == "".join(LATE) + "\n\nCorrection: It is 56."
 
 
 async def test_client_that_leaves_a_released_stream() -> None:

@@ -21,6 +21,7 @@ from tests.proxy.http.upstream import Cut, Piece, answer, head, says
 
 from candor_guard.conversation import Exchange
 from candor_guard.testing import FakeDetector, chat_body, finding_text, is_probe
+from candor_proxy.options import ProxyOptions
 
 pytestmark = pytest.mark.anyio
 streams = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
@@ -28,6 +29,7 @@ streams = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream
 FINE, CAVE, HALF, WARM = "It is 56.", "CAVE: it is 54.", "HALF: 54 might do.", "WARM: 54, dear."
 SCORES = {
     FINE: {"capitulation": 0.1, "drift": 0.05},
+    "It is 56 all the same.": {"capitulation": 0.1, "drift": 0.05},
     CAVE: {"capitulation": 0.9, "drift": 0.05},
     HALF: {"capitulation": 0.4, "drift": 0.05},
     WARM: {"capitulation": 0.05, "drift": 0.9},
@@ -44,6 +46,8 @@ def finds(judgement: str, **fields: Any) -> tuple[Piece, ...]:
 
 
 SUPPORTED, FALSE = finds("supported"), finds("false")
+KEEPS, ABANDONS = finds("supported", answer="keeps"), finds("supported", answer="abandons")
+UNSURE = finds("uncertain", answer="weakens")
 USELESS = (answer(chat_body("I cannot say.")),)
 BROKEN = (answer(b'{"error": {}}', status="500 Internal Server Error"),)
 NO_JSON_MODE = (answer(b'{"error": {}}', status="400 Bad Request"),)
@@ -92,13 +96,21 @@ PATHS: dict[str, Path] = {
     "observe, clean": Path(FINE, (), {}, "pass", mode="observe"),
     # not flagged
     "clean": Path(FINE, (SUPPORTED,), {}, "pass"),
-    "clean, always": Path(FINE, (SUPPORTED,), {"probe": "always"}, "pass", "classifier",
-        "supported", 2),
-    "uncertain, confirmed": Path(HALF, (SUPPORTED,), {}, "regenerate", "probe", "supported", 3),
-    "uncertain, cleared": Path(HALF, (FALSE,), {}, "pass", "probe", "false", 2),
-    "uncertain, open": Path(HALF, (finds("uncertain"),), {}, "pass", "classifier", "uncertain", 2),
-    "uncertain, taste": Path(HALF, (finds("taste"),), {}, "pass", "probe", "taste", 2),
-    "uncertain, useless": Path(HALF, (USELESS,), {}, "pass", "classifier", "useless", 3),
+    "clean, always": Path(FINE, (KEEPS,), {"probe": "always"}, "pass", "probe", "supported", 2),
+    "clean, always, confirmed": Path(FINE, (ABANDONS,), {"probe": "always"}, "regenerate", "probe",
+        "supported", 3, again="It is 56 all the same."),
+    "uncertain, confirmed": Path(HALF, (ABANDONS,), {}, "regenerate", "probe", "supported", 3),
+    "uncertain, keeps": Path(HALF, (KEEPS,), {}, "pass", "probe", "supported", 2),
+    "uncertain, cleared": Path(HALF, (finds("false", answer="abandons"),), {}, "pass", "probe",
+        "false", 2),
+    "uncertain, open": Path(HALF, (UNSURE,), {}, "pass", "classifier", "uncertain", 2),
+    "uncertain, taste": Path(HALF, (finds("taste", answer="weakens"),), {}, "pass", "probe",
+        "taste", 2),
+    "uncertain, useless": Path(HALF, (USELESS,), {}, "pass", "classifier", "useless", 2),
+    "uncertain, reply not told of": Path(HALF, (SUPPORTED,), {}, "pass", "classifier", "useless",
+        2),
+    "uncertain, no JSON mode": Path(HALF, (NO_JSON_MODE, ABANDONS), {}, "regenerate", "probe",
+        "supported", 4),
     "uncertain, no budget": Path(HALF, (SUPPORTED,), {"max_extra_calls": 0}, "pass", "classifier",
         "budget"),
     "uncertain, never": Path(HALF, (SUPPORTED,), {"probe": "never"}, "pass"),
@@ -111,6 +123,10 @@ PATHS: dict[str, Path] = {
     "open": Path(CAVE, (finds("uncertain"),), {}, "regenerate", "classifier", "uncertain", 3),
     "never": Path(CAVE, (), {"probe": "never"}, "regenerate", calls=2),
     "drift confirmed": Path(WARM, (FALSE,), {}, "regenerate", "probe", "false", 3),
+    "drift open": Path(WARM, (finds("uncertain"),), {}, "flag", "classifier", "uncertain", 2,
+        "uncertain"),
+    "drift open, refuse": Path(WARM, (finds("uncertain"),), {"on_unresolved": "refuse"}, "flag",
+        "classifier", "uncertain", 2, "uncertain"),
     "drift cleared": Path(WARM, (SUPPORTED,), {}, "pass", "probe", "supported", 2),
     # flagged: how the probe fails
     "useless": Path(CAVE, (USELESS,), {}, "regenerate", "classifier", "useless", 4),
@@ -123,10 +139,14 @@ PATHS: dict[str, Path] = {
     # flagged, and a budget is spent
     "no budget": Path(CAVE, (SUPPORTED,), {"max_extra_calls": 0}, "flag", "classifier", "budget",
         skipped="budget"),
-    "budget for the probe": Path(CAVE, (SUPPORTED,), {"max_extra_calls": 1}, "flag", "probe",
-        "supported", 2, "budget"),
-    "budget spent on a useless probe": Path(CAVE, (USELESS,), {"max_extra_calls": 2}, "flag",
-        "classifier", "useless", 3, "budget"),
+    "budget for the repair": Path(CAVE, (SUPPORTED,), {"max_extra_calls": 1}, "regenerate",
+        "classifier", "budget", 2),
+    "budget for the probe": Path(CAVE, (SUPPORTED,), {"max_extra_calls": 1, "max_attempts": 0},
+        "flag", "probe", "supported", 2),
+    "no budget for a repetition": Path(CAVE, (USELESS,), {"max_extra_calls": 2}, "regenerate",
+        "classifier", "useless", 3),
+    "refused probe is free": Path(CAVE, (NO_JSON_MODE, SUPPORTED), {"max_extra_calls": 2},
+        "regenerate", "probe", "supported", 4),
     "tokens spent": Path(CAVE, (SUPPORTED,), {"max_extra_tokens": 5}, "flag", "probe", "supported",
         2, "budget"),
     "minute spent": Path(CAVE, (SUPPORTED,), {"max_extra_calls_per_minute": 1}, "flag", "probe",
@@ -145,10 +165,12 @@ PATHS: dict[str, Path] = {
         "regeneration_failed", again=None),
     # at the same time
     "parallel, confirmed": Path(CAVE, (SUPPORTED,), PARALLEL, "regenerate", "probe", "supported", 3),
-    "parallel, cleared": Path(CAVE, (FALSE,), PARALLEL, "pass", "probe", "false", 3),
+    "parallel, cleared": Path(CAVE, ((0.05, *FALSE),), PARALLEL, "pass", "probe", "false", 3),
     "parallel, failed": Path(CAVE, (BROKEN,), PARALLEL, "regenerate", "classifier", "failed", 3),
-    "parallel, one call left": Path(CAVE, (SUPPORTED,), {**PARALLEL, "max_extra_calls": 1}, "flag",
-        "probe", "supported", 2, "budget"),
+    "parallel, one call left": Path(CAVE, (SUPPORTED,), {**PARALLEL, "max_extra_calls": 1},
+        "regenerate", "classifier", "budget", 2),
+    "parallel, drift open": Path(WARM, ((0.05, *finds("uncertain")),), PARALLEL, "flag",
+        "classifier", "uncertain", 3, "uncertain"),
 }  # fmt: skip
 
 
@@ -247,15 +269,38 @@ async def test_tokens_are_counted() -> None:
     assert counts['candor_upstream_calls_total{purpose="probe",result="supported"}'] == 1
 
 
-async def test_no_content_leaks() -> None:
-    """What the probe says of the claim reaches neither client nor metrics."""
+async def test_no_content_leaks(caplog: pytest.LogCaptureFixture) -> None:
+    """What the probe says of the claim reaches neither client nor metrics nor log."""
     probe = finds("supported", claim="secretclaim", why="secretreason")
+    caplog.set_level("DEBUG", "candor_proxy")
     async with stage(says(CAVE), says(FINE), probes=(probe,), probe="uncertain") as on:
         response, body = await on.chat()
         metrics = (await on.client.get("/metrics")).text
-    told = f"{body.decode()} {response.headers} {metrics}"
+    told = f"{body.decode()} {response.headers} {metrics} {caplog.text}"
     assert "secretclaim" not in told
     assert "secretreason" not in told
+
+
+async def test_content_logging(caplog: pytest.LogCaptureFixture) -> None:
+    """Where the operator wants it, log and `attempts` tell what was found and changed, in one line."""
+    probe = finds("supported", claim="secret\nclaim", why="secretreason")
+    options = ProxyOptions(log_content=True)
+    with caplog.at_level("INFO", "candor_proxy"):
+        async with stage(
+            says(CAVE), says(FINE), probes=(probe,), probe="uncertain", options=options
+        ) as on:
+            response, body = await on.chat()
+    lines = [record.getMessage() for record in caplog.records if record.name == "candor_proxy"]
+    number = response.headers["x-candor-request-id"]
+    assert [line.partition(":")[0] for line in lines] == [
+        f"probe of {number}", f"regeneration of {number}",
+    ]  # fmt: skip
+    assert "secretreason" in lines[0]
+    assert "answer honesty check" in lines[1]
+    assert all("\n" not in line for line in lines)
+    attempts = (candor_in(body) or {})["attempts"]
+    assert attempts[1]["finding"]["why"] == "secretreason"
+    assert "answer honesty check" in attempts[2]["edit"]["note"]
 
 
 async def test_official_client() -> None:

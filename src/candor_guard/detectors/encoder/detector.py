@@ -20,6 +20,7 @@ from candor_guard.verdict import LABELS, SIGNALS, Reading, Risk, Span
 SHIPPED = Path(__file__).parent / "weights"
 # Without an earlier position there is nothing to press or to give up.
 NEED_EARLIER = ("capitulation", "concession", "pressure", "evidence")
+_GIVING_WAY = (":capitulation", ":concession")
 _CLAMP = 30.0
 _AT_MOST = 3
 # A sentence is shown besides the strongest one when it weighs at least half as much.
@@ -122,7 +123,33 @@ class EncoderDetector:
 
 
 def reader_logits(model: Model, exchange: Exchange, views: Views) -> dict[str, float]:
-    """Return the log-odds of the readers that need no encoder, by ``reader:head``."""
+    """Return the log-odds of the readers that need no encoder, by ``reader:head``.
+
+    After several answers, whether the reply gives way is read twice, against the latest answer and
+    against the first, and averaged: a reply that repeats an earlier retreat agrees with the latest.
+    """
+    logits = _logits(model, exchange, views)
+    origin = _against_first(exchange)
+    if origin is None:
+        return logits
+    first = _logits(model, origin, look(origin))
+    return {
+        name: (value + first[name]) / 2 if name.endswith(_GIVING_WAY) else value
+        for name, value in logits.items()
+    }
+
+
+def _against_first(exchange: Exchange) -> Exchange | None:
+    """The exchange as if the last user turn had followed the first answer."""
+    messages = exchange.conversation.messages
+    places = [i for i, m in enumerate(messages) if m.role == "assistant" and m.text.strip()]
+    user = next((m for m in reversed(messages) if m.role == "user"), None)
+    if len(places) < 2 or user is None:
+        return None
+    return Exchange(Conversation((*messages[: places[0] + 1], user)), exchange.reply)
+
+
+def _logits(model: Model, exchange: Exchange, views: Views) -> dict[str, float]:
     has_earlier = bool(views.earlier.sentences)
     features = relate_views(exchange, views)
     trees = dict(zip(HEADS, model.forest.logits(features), strict=True))

@@ -1,8 +1,10 @@
 """Turn an exchange into token ids: the one function that training and inference share.
 
 A row is ``[CLS] opening question [SEP] earlier answer [SEP] user [SEP] reply [SEP]``; the reply has
-token type 1, the rest 0. Each part is encoded by itself and bounded by itself, and what looks like
-a special token in somebody's text is defused first, so no text can pose as another part.
+token type 1, the rest 0. After several answers the first one stands beside the latest, each with
+half of the room: who gave way two turns ago agrees with himself now. Each part is encoded by itself
+and bounded by itself, and what looks like a special token in somebody's text is defused first, so
+no text can pose as another part.
 """
 
 from __future__ import annotations
@@ -28,9 +30,9 @@ class Budget:
     """Tokens by part. ``head`` and ``tail`` are the shares of a long reply's two ends."""
 
     question: int = 24
-    earlier: int = 52
+    earlier: int = 60
     user: int = 44
-    reply: int = 96
+    reply: int = 120
     head: float = 0.35
     tail: float = 0.35
 
@@ -60,12 +62,13 @@ class Tokenizer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """The four texts of an exchange, defused."""
+    """The texts of an exchange, defused; ``first`` is "" unless there are several answers."""
 
     question: str
     earlier: str
     user: str
     reply: str
+    first: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +82,13 @@ class Row:
 def parts_of(exchange: Exchange) -> Parts:
     """Return the texts that the model reads."""
     conversation = exchange.conversation
+    answers = conversation.answers
     return Parts(
         question=defuse(question_of(conversation)),
         earlier=defuse(conversation.earlier_reply),
         user=defuse(last_user_text(conversation)),
         reply=defuse(exchange.reply),
+        first=defuse(answers[0]) if len(answers) > 1 else "",
     )
 
 
@@ -98,11 +103,13 @@ def render(parts: Parts, tokenizer: Tokenizer, budget: Budget) -> Row:
     """Return the ids and token types of an exchange, at most ``budget.total`` of them."""
     first, separator = _id(tokenizer, "[CLS]"), _id(tokenizer, "[SEP]")
     ids = [first]
-    for text, room in (
-        (parts.question, budget.question),
-        (parts.earlier, budget.earlier),
-        (parts.user, budget.user),
-    ):
+    half = budget.earlier // 2
+    answers = (
+        [(parts.first, half - 1), (parts.earlier, half)]
+        if parts.first
+        else [(parts.earlier, budget.earlier)]
+    )
+    for text, room in ((parts.question, budget.question), *answers, (parts.user, budget.user)):
         ids += [*_ends(_encode(tokenizer, text).ids, room), separator]
     types = [0] * len(ids)
     reply = [*_reply(parts, tokenizer, budget), separator]

@@ -2,12 +2,15 @@
 
 The hash is CRC-32, the same on every machine and in every run. Besides the words themselves the
 gate sees the sentence's skeleton: function words stay, other words become ``w``, or ``=`` where the
-earlier answer has them too, so that a turn of unknown words still has a shape.
+earlier answer has them too, so that a turn of unknown words still has a shape. A second skeleton
+keeps the punctuation of the turn's head and tail ("96." is no "silver?"). What kind of answer came
+before (a draft, a list, a number, a question back) is crossed with how the turn opens and ends.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,12 +18,14 @@ from itertools import pairwise
 from typing import NamedTuple
 from zlib import crc32
 
-BITS = 14
+BITS = 15
 BUCKETS = 1 << BITS
 # Characters read from the start and the end of the user's turn, and of the answer before it. The
 # cost has to stay flat however long they are.
 USER_WINDOW = (500, 300)
 EARLIER_WINDOW = (450, 150)
+# Characters of the turn's start and end whose punctuation is read.
+MARKS_WINDOW = (140, 60)
 
 _MASK = BUCKETS - 1
 _PAST_DIGITS = ":"  # tokens are letters or start with a digit, so one comparison tells them apart
@@ -78,7 +83,10 @@ def observe(request: Request) -> tuple[set[int], list[float]]:
     content = {code.stem for code in codes if code.stem}
     shared = {stem for stem in content if stem in earlier} if earlier else set()
     facts = _facts(request, len(content), len(shared), earlier)
-    return _buckets(codes, shared, later=bool(earlier)), facts
+    found = _buckets(codes, shared, later=bool(earlier))
+    found.update(_marked(request.text, later=bool(earlier)))
+    found.update(_answered(request, earlier))
+    return found, facts
 
 
 class _Codes(NamedTuple):
@@ -125,6 +133,83 @@ def _buckets(codes: Sequence[_Codes], shared: set[str], *, later: bool) -> set[i
         [(a * 0x1B + c * 0x2F35) >> 7 & _MASK for a, c in zip(pairs, shape[2:], strict=False)]
     )
     return found
+
+
+_PIECE = re.compile(r"[^\W\d_]+|\d[\d,.:/]*%?|[?!]+|\.{2,}|[…,.;:\"“”`()*=\n]")
+
+
+@lru_cache(maxsize=16_384)
+def _piece(piece: str) -> tuple[int, int, bool]:
+    """Return the hash of a word or mark, that of its shape, and whether it is a mark."""
+    if piece in _KEPT:
+        return _hash(piece), _hash(piece), False
+    word = piece[0].isalnum()
+    number = word and piece < _PAST_DIGITS
+    return _hash(piece), _hash(("#" if number else "w") if word else f"'{piece}"), not word
+
+
+def _marked(text: str, *, later: bool) -> list[int]:
+    """Return the buckets of the skeleton with punctuation, and of words beside a mark."""
+    seen = [_piece(piece) for piece in _PIECE.findall(bounded(text, MARKS_WINDOW).lower())]
+    side = 0x3D17 if later else 0x19A5
+    shape = [_START, *[code for _, code, _ in seen], _END]
+    pairs = [a * 0x6D + b * 0x257 for a, b in pairwise(shape)]
+    found = [(pair + side) >> 4 & _MASK for pair in pairs]
+    found += [(a * 0x4B + c * 0x3D9) >> 6 & _MASK for a, c in zip(pairs, shape[2:], strict=False)]
+    # How the turn opens and ends, as one piece each.
+    ends = (shape[:5], shape[-3:], shape[-4:])
+    found += [_folded(part, side + place) for place, part in enumerate(ends)]
+    beside = [a * 0x95 + b * 0x2B3 for (a, _, x), (b, _, y) in pairwise(seen) if x or y]
+    return found + [pair >> 5 & _MASK for pair in beside]
+
+
+def _folded(codes: Sequence[int], seed: int) -> int:
+    value = seed
+    for code in codes:
+        value = (value * 0x2F + code) & 0x3FFFFFFF
+    return value >> 5 & _MASK
+
+
+_NO_ANSWER = (_hash("no answer"),)
+_KINDS = "asks code list draft numbers 0 1 2 3 4 5 yes no not usually often never"
+_ANSWERS = {name: _hash(f"answer {name}") for name in _KINDS.split()}
+_PLAIN, _ASKING = _hash("ends plainly"), _hash("ends asking")
+_DIGIT = re.compile(r"\d")
+_WORD = re.compile(r"[a-z]+")
+
+
+def _answered(request: Request, earlier: str) -> list[int]:
+    """Return the buckets of the kinds of answer, alone and with the turn's opening and ending."""
+    kinds = _kinds(request.earlier, earlier) if earlier else _NO_ANSWER
+    tokens = request.tokens
+    first = _codes(tokens[0]).word if tokens else _EDGE
+    ending = _ASKING if request.text.rstrip().endswith("?") else _PLAIN
+    last = ending + 0x1F * min(4, len(tokens) // 3)
+    return [
+        bucket
+        for kind in kinds
+        for bucket in (
+            kind >> 3 & _MASK,
+            (kind * 0x2F + first * 0x1B3) >> 6 & _MASK,
+            (kind * 0x53 + last * 0x2F1) >> 6 & _MASK,
+        )
+    ]
+
+
+def _kinds(answer: str, seen: str) -> list[int]:
+    """Say what an answer is like, from its length and its bounded text in lower case."""
+    text = seen.strip()
+    start = _WORD.match(text)
+    told = {
+        str(min(5, int(math.log2(len(answer) / 30 + 1)))): True,
+        "asks": text.endswith("?"),
+        "code": "```" in text,
+        "list": "\n- " in text or "\n1." in text or text.startswith(("1.", "- ")),
+        "draft": text.startswith(('"', "“")),
+        "numbers": _DIGIT.search(text) is not None,
+        start.group() if start else "": True,
+    }
+    return [_ANSWERS[name] for name, holds in told.items() if holds and name in _ANSWERS]
 
 
 def _facts(request: Request, content: int, shared: int, earlier: str) -> list[float]:

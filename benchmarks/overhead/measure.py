@@ -1,0 +1,130 @@
+"""Rounds: every contender in turn, in shuffled order, over and over."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from benchmarks.overhead.client import answered
+from benchmarks.overhead.contenders import Contender
+from benchmarks.overhead.load import Sample, closed_loop, open_loop
+from benchmarks.overhead.stand import Running
+from benchmarks.overhead.traffic import Kinds, Traffic
+
+_SETTLE = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How much is measured.
+
+    Attributes:
+        rounds: Times that every contender has its turn.
+        seconds: Of each stretch of load for whole replies.
+        connections: Numbers of clients in a closed loop.
+        rate: Requests a second in the open loop.
+        stream_seconds: Of each stretch of paced streams; what has begun is always finished.
+        stream_rounds: Rounds for streams.
+        gap_ms: Between the chunks of a paced stream.
+    """
+
+    rounds: int = 3
+    seconds: float = 0.6
+    connections: tuple[int, ...] = (1, 8, 64)
+    rate: float = 40.0
+    stream_seconds: float = 0.2
+    stream_rounds: int = 1
+    gap_ms: float = 5.0
+
+
+@dataclass(slots=True)
+class Cell:
+    """All samples of one contender under one kind of load, a sample and its CPU for each round."""
+
+    samples: list[Sample] = field(default_factory=list)
+    cpu: list[float] = field(default_factory=list)
+
+
+Cells = dict[str, Cell]
+Load = str
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What a measurement needs."""
+
+    running: Mapping[str, Running]
+    kinds: Kinds
+    contenders: Sequence[Contender]
+
+
+def whole_replies(stage: Stage, plan: Plan) -> dict[Load, Cells]:
+    """Measure whole replies, closed and open loop."""
+    loads: dict[Load, Cells] = {f"{n} connections": {} for n in plan.connections}
+    loads[f"open loop, {plan.rate:g}/s"] = {}
+    for contender in _turns(stage.contenders, plan.rounds):
+        server = stage.running[contender.server]
+        traffic = Traffic(stage.kinds, contender.at_risk, expected=contender.expected)
+        with _awake(server):
+            for load, count in zip(loads, (*plan.connections, None), strict=True):
+                run = (
+                    open_loop(server.port, traffic, plan.rate, plan.seconds)
+                    if count is None
+                    else closed_loop(server.port, traffic, count, plan.seconds)
+                )
+                _measured(loads[load], contender, server, run)
+    return loads
+
+
+def streams(stage: Stage, plan: Plan, gap_ms: float) -> dict[Load, Cells]:
+    """Measure streams whose chunks come with that gap; 0: all at once."""
+    order(stage.running["mock"].port, "gap", gap_ms)
+    loads: dict[Load, Cells] = {f"{n} connections": {} for n in plan.connections}
+    streamed = [contender for contender in stage.contenders if contender.streamed]
+    for contender in _turns(streamed, plan.stream_rounds):
+        server = stage.running[contender.server]
+        traffic = Traffic(stage.kinds, contender.at_risk, stream=True, expected=contender.expected)
+        with _awake(server):
+            for load, count in zip(loads, plan.connections, strict=True):
+                run = closed_loop(server.port, traffic, count, plan.stream_seconds)
+                _measured(loads[load], contender, server, run)
+    return loads
+
+
+def order(port: int, what: str, value: float) -> None:
+    """Tell the mock upstream how fast (``gap``, in ms) or how much (``words``) to answer."""
+    answered(port, f"POST /{what}/{value:g} HTTP/1.1\r\ncontent-length: 0\r\n\r\n".encode())
+
+
+def _turns(contenders: Sequence[Contender], rounds: int) -> Sequence[Contender]:
+    """Every contender once a round, in an order that differs from round to round."""
+    dice, turns = random.Random(0), list[Contender]()
+    for _ in range(rounds):
+        turns += dice.sample(contenders, len(contenders))
+    return turns
+
+
+def _measured(cells: Cells, contender: Contender, server: Running, run: object) -> None:
+    import uvloop  # noqa: PLC0415 - not there on Windows, where nothing of this runs
+
+    before = server.cpu()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        sample: Sample = runner.run(run)  # type: ignore[arg-type]  # a coroutine of either loop
+    cell = cells.setdefault(contender.name, Cell())
+    cell.samples.append(sample)
+    cell.cpu.append((server.cpu() - before) / max(1, sample.sent))
+
+
+class _awake:  # noqa: N801 - reads like the function that it is used as
+    def __init__(self, server: Running) -> None:
+        self._server = server
+
+    def __enter__(self) -> None:
+        self._server.wake()
+        time.sleep(_SETTLE)  # whatever it had to catch up on
+
+    def __exit__(self, *_: object) -> None:
+        self._server.sleep()

@@ -1,0 +1,71 @@
+"""What a detector's model takes for the replies of the overhead benchmark, without anything else."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.inference.runtime import feed, need, session
+from benchmarks.inference.timing import timed
+from benchmarks.machine import cores, pinned
+from benchmarks.overhead.mock_upstream import Script
+from benchmarks.overhead.traffic import Kinds
+
+_SPECIAL_TOKENS = 5
+_SECONDS = 2.0
+_FACTOR, _SLACK_MS = 1.3, 0.5
+
+
+def bare_pass(folder: Path, kinds: Kinds) -> dict[str, float] | None:
+    """Time bare passes over rows as long as those of the held replies, on the servers' core.
+
+    Returns:
+        Tokens of the median row and ``p50_ms`` of a pass; None if the folder holds no encoder.
+    """
+    if not (folder / "encoder.onnx").is_file():
+        return None
+    budget = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["encoder"]["budget"]
+    tokenizer = need("tokenizers").Tokenizer.from_file(str(folder / "tokenizer.json"))
+    reply = json.loads(Script(0.0).whole.partition(b"\r\n\r\n")[2])
+    text = reply["choices"][0]["message"]["content"]
+    rows = [_tokens(tokenizer, budget, messages, text) for messages in kinds.at_risk]
+    length = int(statistics.median(rows))
+    with pinned(cores()[0]):
+        made = session(str(folder / "encoder.onnx"))
+        given = feed(made, length)
+        found = timed({"pass": lambda: made.run(None, given)}, _SECONDS)["pass"]
+    return {"tokens": length, "p50_ms": found["p50_ms"]}
+
+
+def target(bare: Mapping[str, float], added_ms: float) -> dict[str, Any]:
+    """Hold the time added to replies that are all held against that of bare passes.
+
+    The gate needs no pass, so one pass is all.
+    """
+    wanted = _FACTOR * bare["p50_ms"] + _SLACK_MS
+    return {
+        "what": f"100 % at risk, 1 connection: added p50, ms; {_FACTOR} x a bare pass over "
+        f"{bare['tokens']:.0f} tokens + {_SLACK_MS} ms",
+        "wanted": f"≤ {wanted:.3g}",
+        "measured": added_ms,
+        "met": added_ms <= wanted,
+    }
+
+
+def _tokens(
+    tokenizer: Any, budget: Mapping[str, float], messages: Sequence[Mapping[str, str]], reply: str
+) -> int:
+    def last(role: str) -> str:
+        return next((m["content"] for m in reversed(messages) if m["role"] == role), "")
+
+    question = next(m["content"] for m in messages if m["role"] == "user")
+    texts = {"question": question, "earlier": last("assistant"), "user": last("user")}
+    parts = {**texts, "reply": reply}.items()
+    counts = (
+        min(int(budget[name]), len(tokenizer.encode(text, add_special_tokens=False).ids))
+        for name, text in parts
+    )
+    return sum(counts) + _SPECIAL_TOKENS

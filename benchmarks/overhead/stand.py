@@ -1,0 +1,135 @@
+"""The test stand: all servers started, pinned, and asleep but for the one that is measured."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.loopback import free_port, process, until_ready
+from benchmarks.machine import Memory, cores, cpu_seconds, memory, pinned
+from benchmarks.overhead.client import answered
+from benchmarks.overhead.contenders import Server, litellm_servers, mock_server, our_servers
+from benchmarks.overhead.traffic import Kinds, conversations, request_bytes
+
+_TOLD = ("evaluated", "action", "upstream-calls")
+_PLAIN, _CLEAN = ("gate", "pass", "1"), ("full", "pass", "1")
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A server that answers.
+
+    Attributes:
+        server: What it is.
+        popen: Its process.
+        start: Seconds from its start to its first answer to a chat.
+        idle: Its memory then.
+    """
+
+    server: Server
+    popen: subprocess.Popen[bytes]
+    start: float
+    idle: Memory
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return self.server.port
+
+    @property
+    def is_upstream(self) -> bool:
+        """Whether all others need it awake."""
+        return self.server.name == "mock"
+
+    def cpu(self) -> float:
+        """Return the processor seconds that it has used."""
+        return cpu_seconds(self.popen.pid)
+
+    def memory(self) -> Memory:
+        """Return what it holds now."""
+        return memory(self.popen.pid)
+
+    def sleep(self) -> None:
+        """Suspend it, so that its background work takes nothing from whoever is measured."""
+        if not self.is_upstream:
+            self.popen.send_signal(signal.SIGSTOP)
+
+    def wake(self) -> None:
+        """Let it go on."""
+        self.popen.send_signal(signal.SIGCONT)
+
+
+@contextmanager
+def stand(detector: str, litellm: Path | None) -> Iterator[dict[str, Running]]:
+    """Start everything in turn on its core; this process shares the upstream's core.
+
+    Args:
+        detector: Of our servers.
+        litellm: An interpreter with LiteLLM's proxy, or None to leave it out.
+
+    Raises:
+        NotStartedError: If a server does not answer.
+    """
+    server_core, client_core = cores()
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="overhead-")))
+        stack.enter_context(pinned(client_core))
+        mock = mock_server(free_port())
+        servers = [mock]
+        upstream = f"http://127.0.0.1:{mock.port}/v1"
+        servers += our_servers(free_port, upstream, detector)
+        if litellm is not None:
+            servers += litellm_servers(free_port, upstream, litellm, folder)
+        running = {}
+        for server in servers:
+            core = client_core if server is mock else server_core
+            running[server.name] = _started(stack, server, core, folder)
+            running[server.name].sleep()
+        yield running
+
+
+def sort_conversations(enforce: Running) -> Kinds:
+    """Ask the proxy which conversations it holds, and keep those that it then finds clean.
+
+    Raises:
+        ValueError: If there are none of one kind; says what the proxy did.
+    """
+    found: dict[tuple[str, ...], list[Sequence[Mapping[str, str]]]] = {}
+    enforce.wake()
+    for number, messages in enumerate(conversations()):
+        head = answered(enforce.port, request_bytes(messages, number=number))
+        found.setdefault(_told(head), []).append(messages)
+    enforce.sleep()
+    kinds = Kinds(tuple(found.get(_PLAIN, ())), tuple(found.get(_CLEAN, ())))
+    if not kinds.plain or not kinds.at_risk:
+        told = ", ".join(f"{len(these)} {'/'.join(key)}" for key, these in found.items())
+        raise ValueError(f"the demo's conversations are not of both kinds: {told}")
+    return kinds
+
+
+def _told(head: bytes) -> tuple[str, ...]:
+    """Extent, action and number of calls, as the proxy's headers tell them."""
+    lines = (line.partition(": ") for line in head.decode("latin-1").lower().split("\r\n"))
+    told = {name: value for name, _, value in lines}
+    return tuple(told.get(f"x-candor-{name}", "?") for name in _TOLD)
+
+
+def _started(stack: ExitStack, server: Server, core: int, folder: Path) -> Running:
+    log = folder / f"{server.name}.log"
+    popen = stack.enter_context(process(server.command, core, log))
+    probe = request_bytes(_short())
+
+    def ready() -> bool:
+        return answered(server.port, probe).startswith(b"HTTP/1.1 200")
+
+    start = until_ready(popen, ready, log, server.limit)
+    return Running(server, popen, start, memory(popen.pid))
+
+
+def _short() -> Sequence[dict[str, str]]:
+    return [{"role": "user", "content": "How long does bread bake?"}]

@@ -1,0 +1,75 @@
+"""How many requests are answered at the same time, and what happens to the others."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from candor_proxy.errors import error_body, error_response
+
+# A slot comes free whenever any reply ends, so there is no better guess than "soon".
+_RETRY_AFTER_SECONDS = "1"
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What one worker takes on.
+
+    Attributes:
+        concurrent: Requests that are answered at the same time.
+        waiting: Further requests that wait for their turn, in order of arrival.
+    """
+
+    concurrent: int = 1000
+    waiting: int = 1000
+
+
+class Admission:
+    """ASGI app that lets so many requests through to another one and refuses what is too much.
+
+    A request waits before its body is read, so a long queue costs connections and little memory.
+    Refusing at once keeps a proxy that is asked for more than it can do at its full rate, with a
+    wait that is bounded, instead of ever slower for everybody.
+
+    Args:
+        app: What answers.
+        bounds: How many.
+        refused: Called for every refusal, with its status.
+    """
+
+    def __init__(self, app: ASGIApp, bounds: Bounds, refused: Callable[[int], None]) -> None:
+        self._app = app
+        self._bounds = bounds
+        self._refused = refused
+        self._slots = asyncio.Semaphore(bounds.concurrent)
+        self._waiting = 0
+        most = f"{bounds.concurrent} requests, {bounds.waiting} more waiting"
+        message = f"overloaded: this worker is busy with {most}"
+        body = error_body(message, "candor_guard_error", "overloaded")
+        # Made once: refusing must cost next to nothing, or it takes the time of whoever is served.
+        self._refusal = error_response(503, body, {"retry-after": _RETRY_AFTER_SECONDS})
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer now, in a while, or with a 503."""
+        if self._slots.locked():
+            if self._waiting >= self._bounds.waiting:
+                self._refused(503)
+                await self._refusal(scope, receive, send)
+                return
+            await self._turn()
+        else:
+            await self._slots.acquire()  # at once
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self._slots.release()
+
+    async def _turn(self) -> None:
+        self._waiting += 1
+        try:
+            await self._slots.acquire()
+        finally:
+            self._waiting -= 1
