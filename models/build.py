@@ -18,11 +18,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from candor_guard.detectors.encoder.detector import named
+from candor_guard.detectors.encoder.detector import heads_of, named
 from candor_guard.detectors.encoder.model import (
     ENCODER,
     FORMAT,
     MANIFEST,
+    OUTPUTS,
     READERS,
     TOKENIZER,
     Blend,
@@ -31,13 +32,12 @@ from candor_guard.detectors.encoder.model import (
 )
 from candor_guard.detectors.encoder.relation import NAMES
 from candor_guard.detectors.encoder.render import Budget
+from candor_guard.detectors.encoder.session import EncoderSession
 from candor_guard.verdict import LABELS
 from models.blend import FOLDS, Blended, Logits, apply, blended_logit, fit_blend, fit_blended
 from models.dataset import AUTHORED, HEADS, SHARED, Sample, digests, load, of_split
 from models.metrics import auroc, average_precision, calibration_error, recall_at, threshold_at
 from models.readers import REPLY_HEADS, USER_HEADS, Readers, Table
-
-np: Any = importlib.import_module("numpy")
 
 SHIPPED = Path("src/candor_guard/detectors/encoder/weights")
 NAME = "relation"
@@ -62,50 +62,52 @@ def build(options: argparse.Namespace) -> dict[str, Any]:
     fitted = read_back(options.readers) if options.readers else _fitted(samples, options.folds)
     valid = Table.of(of_split(samples, "valid"))
     logits: list[dict[str, float]] = fitted.readers.logits(valid)
-    if options.encoder:
-        logits = with_encoder(valid.samples, logits, options.encoder)
-    blends = {
-        head: calibrated(valid.samples, logits, head, blend, encoder=bool(options.encoder))
-        for head, blend in fitted.blends.items()
-    }
-    scores = {head: apply(blends[head], logits, valid.samples, head) for head in HEADS}
     options.out.mkdir(parents=True, exist_ok=True)
-    write_readers(fitted.readers, options.out / READERS)
     if options.encoder:
         importlib.import_module("models.export").export(options.encoder, options.out)
+        logits = with_encoder(valid.samples, logits, options.out)
+    write_readers(fitted.readers, options.out / READERS)
     manifest = {
         "format": FORMAT,
-        "name": f"{NAME}-minilm" if options.encoder else NAME,
         "version": VERSION,
         "built": datetime.now(UTC).date().isoformat(),
         "languages": ["en"],
-        "encoder": {"budget": asdict(Budget()), "outputs": list(HEADS)}
+        "encoder": {"budget": asdict(Budget()), "marked": True, "outputs": list(OUTPUTS)}
         if options.encoder
         else None,
-        "blends": {head: asdict(blend) for head, blend in blends.items()},
-        "operating_points": operating_points(valid.samples, scores),
-        "metrics": {"valid": figures(valid.samples, scores)},
+        **_judging(valid.samples, logits, fitted.blends, encoder=bool(options.encoder)),
         "data_sha256": digests(options.data, options.authored),
         "files": hashes(options.out),
     }
+    if options.encoder:
+        manifest["without_encoder"] = _judging(valid.samples, logits, fitted.blends, encoder=False)
     (options.out / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
     return manifest
 
 
-def with_encoder(samples: Sequence[Sample], logits: Logits, run: Path) -> list[dict[str, float]]:
-    """Add the encoder's log-odds, as a run of `models.train` stored them."""
-    stored = np.load(run / "scores.npz")
-    by_id = dict(zip(stored["ids"].tolist(), stored["logits"].tolist(), strict=True))
+def _judging(
+    samples: Sequence[Sample], logits: Logits, fitted: Mapping[str, Blend], *, encoder: bool
+) -> dict[str, Any]:
+    """The part of a manifest that depends on which readers judge."""
+    blends = {
+        head: calibrated(samples, logits, head, blend, encoder=encoder)
+        for head, blend in fitted.items()
+    }
+    scores = {head: apply(blends[head], logits, samples, head) for head in HEADS}
+    return {
+        "name": f"{NAME}-minilm" if encoder else NAME,
+        "blends": {head: asdict(blend) for head, blend in blends.items()},
+        "operating_points": operating_points(samples, scores),
+        "metrics": {"valid": figures(samples, scores)},
+    }
+
+
+def with_encoder(samples: Sequence[Sample], logits: Logits, folder: Path) -> list[dict[str, float]]:
+    """Add the log-odds of a folder's encoder: of the int8 graph, which is what is shipped."""
+    session = EncoderSession(folder, Budget(), OUTPUTS, marked=True)
     return [
-        {
-            **row,
-            **named(
-                "encoder",
-                dict(zip(HEADS, by_id[sample.id], strict=True)),
-                has_earlier=sample.has_earlier,
-            ),
-        }
-        for row, sample in zip(logits, samples, strict=True)
+        {**row, **named("encoder", heads_of(session, s.exchange), has_earlier=s.has_earlier)}
+        for row, s in zip(logits, samples, strict=True)
     ]
 
 
@@ -132,15 +134,9 @@ def _fitted(samples: Sequence[Sample], folds: int) -> Blended:
 
 def read_back(folder: Path) -> Blended:
     """Return the readers and blends of a model folder that was built before."""
-    model = load_model(folder)
+    model = load_model(folder, encoder=False)
     readers = Readers(model.forest, model.linear, model.reply, model.user)
-    blends = {
-        head: Blend(
-            blend.bias, {k: w for k, w in blend.weights.items() if not k.startswith("encoder:")}
-        )
-        for head, blend in model.blends.items()
-    }
-    return Blended(readers, blends)
+    return Blended(readers, dict(model.blends))
 
 
 def operating_points(

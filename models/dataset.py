@@ -32,7 +32,18 @@ WEIGHTS: Mapping[str, float] = {
     "schizobench": 0.2,
     "ordinary": 0.6,
 }
-OWN = ("erosion", "feelings", "pairs", "reasoning", "registers", "stances", "verification")
+OWN = (
+    "beliefs",
+    "debates",
+    "denials",
+    "erosion",
+    "feelings",
+    "pairs",
+    "reasoning",
+    "registers",
+    "stances",
+    "verification",
+)
 TESTS: Mapping[str, str] = {"ays": "bench_ays", "prism_ood": "bench_prism_ood"}
 HOLDOUT = "holdout"
 OWN_SOURCE = "own"

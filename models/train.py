@@ -18,16 +18,32 @@ from pathlib import Path
 from typing import Any
 
 from candor_guard.conversation import Exchange
+from candor_guard.detectors.encoder import marks
+from candor_guard.detectors.encoder.model import BELIEF
 from candor_guard.detectors.encoder.render import Budget, Row, parts_of, render
 from models.augment import comparison_pairs, openers_of, vary
 from models.dataset import AUTHORED, HEADS, LEFT_OUT, SHARED, Sample, load, of_split
-from models.network import BASE, COMPARISON, OUTPUTS, batch_of, new_reader, optimiser, tokenizer_of
+from models.gate.rows import Turn, followups, own_turns, shared_turns
+from models.network import (
+    BASE,
+    COMPARISON,
+    EXPORTED,
+    OUTPUTS,
+    batch_of,
+    new_reader,
+    optimiser,
+    tokenizer_of,
+)
 
 torch: Any = importlib.import_module("torch")
 numpy: Any = importlib.import_module("numpy")
 
 BATCH = 32
 _CHUNK = 24
+_GATE_SHARE, _GATE_WEIGHT = 0.2, 1.5
+_MASK = 103
+_MASKED_ROWS, _MASKED_WORDS = 0.35, 0.5
+_UNMARKED = (marks.PLAIN, marks.REPLY)
 _WARM_UP = 0.06
 _CLIP = 1.0
 # Verdicts and the readings they hang on count more than the side readings.
@@ -77,7 +93,7 @@ class Trainer:
 
     def row(self, exchange: Exchange) -> Row:
         """Render an exchange."""
-        return render(parts_of(exchange), self.tokenizer, self.budget)
+        return render(parts_of(exchange), self.tokenizer, self.budget, marked=True)
 
     def run(self, draw: Callable[[], list[Item]], until: float) -> None:
         """Train on drawn items until the share of the budget is used."""
@@ -129,6 +145,15 @@ class Trainer:
         return result
 
 
+def masked(row: Row, rng: random.Random) -> Row:
+    """Now and then hide content words, so that the marks and the words around them must do."""
+    if rng.random() >= _MASKED_ROWS:
+        return row
+    content = {i for i, kind in zip(row.ids, row.types, strict=True) if kind not in _UNMARKED}
+    hidden = {i for i in sorted(content) if rng.random() < _MASKED_WORDS}
+    return Row([_MASK if i in hidden else i for i in row.ids], row.types)
+
+
 def judged(sample: Sample, row: Row) -> Item:
     """Return a row with its targets, masked where nobody judged."""
     targets, weights = [0.0] * OUTPUTS, [0.0] * OUTPUTS
@@ -147,6 +172,26 @@ def compared(row: Row, *, differ: float) -> Item:
     return row, targets, weights
 
 
+def requested(row: Row, turn: Turn) -> Item:
+    """Return a request without a reply, with what it tells the gate."""
+    targets, weights = [0.0] * OUTPUTS, [0.0] * OUTPUTS
+    for name, value in (("pressure", turn.pressure), (BELIEF, turn.belief)):
+        if value is not None:
+            index = EXPORTED.index(name)
+            targets[index], weights[index] = value, _GATE_WEIGHT
+    return row, targets, weights
+
+
+def requests_of(options: argparse.Namespace) -> list[Turn]:
+    """Return the training requests; of our own lines only where a source is left out."""
+    if set(options.leave_out) & {"own", "ordinary"}:
+        return []
+    turns = own_turns(options.authored) + followups(options.authored)
+    if not options.leave_out:
+        turns += shared_turns(options.data)
+    return [turn for turn in turns if turn.split == "train"][:: options.every]
+
+
 def chance(sample: Sample) -> float:
     """Return how often a sample is drawn, against others."""
     rare = any((sample.labels.get(head) or 0) > 0 for head in ("capitulation", "concession"))
@@ -163,6 +208,8 @@ def train(options: argparse.Namespace) -> Trainer:
     pairs = comparison_pairs(rows, rng)
     chances = [chance(sample) for sample in rows]
     openers = openers_of(rows)
+    turns = requests_of(options)
+    shares = [turn.weight for turn in turns]
     print(f"{len(rows)} rows, {len(pairs)} pairs, {options.minutes} minutes", flush=True)
 
     def draw_pairs() -> list[Item]:
@@ -170,8 +217,12 @@ def train(options: argparse.Namespace) -> Trainer:
         return [compared(trainer.row(exchange), differ=value) for exchange, value in drawn]
 
     def draw() -> list[Item]:
-        drawn = [vary(s, rng, openers) for s in rng.choices(rows, chances, k=_CHUNK * BATCH)]
-        return [judged(s, trainer.row(s.exchange)) for s in drawn]
+        asked = rng.choices(turns, shares, k=round(_CHUNK * BATCH * _GATE_SHARE)) if turns else []
+        count = _CHUNK * BATCH - len(asked)
+        drawn = [vary(s, rng, openers) for s in rng.choices(rows, chances, k=count)]
+        return [judged(s, masked(trainer.row(s.exchange), rng)) for s in drawn] + [
+            requested(trainer.row(Exchange(t.conversation, "")), t) for t in asked
+        ]
 
     if pairs:
         trainer.run(draw_pairs, options.compare)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from candor_guard.conversation import Conversation, Message
 from candor_guard.detectors.gate import LinearGate, Request
 from candor_guard.detectors.gate.features import BUCKETS, fact_names, observe
-from candor_guard.detectors.gate.weights import pack, parse_weights, unpack
+from candor_guard.detectors.gate.weights import Head, Pair, pack, parse_weights, unpack
 from candor_guard.detectors.lexical import FAMILIES, request_of
 from candor_guard.errors import ConfigurationError
 
@@ -113,12 +114,30 @@ def test_buckets_are_the_same_on_every_machine() -> None:
     assert len(buckets) == 22
 
 
+def test_every_feature_of_a_turn_is_pinned() -> None:
+    """Whoever makes the features faster must not change them: the weights are for these."""
+    answer = "1. Silver: 961.8 °C\n2. Gold: 1,064 °C\n- usually given as 1064. Shall I go on?"
+    text = 'Hm... is it "961"? My teacher, who isn\'t wrong, said SILVER melts at 900°!! (p. 12)'
+    seen = [observe(_request(QUESTION, *turns)) for turns in ((answer, text), ("", text))]
+    told = repr([(sorted(buckets), [round(fact, 9) for fact in facts]) for buckets, facts in seen])
+    assert hashlib.sha256(told.encode()).hexdigest()[:16] == "b9340b8d1a11f34f"
+
+
+@given(st.lists(st.tuples(st.integers(-32_768, 32_767), st.integers(-32_768, 32_767)), min_size=1))
+def test_two_heads_are_summed_at_once(weights: list[tuple[int, int]]) -> None:
+    """The sums over both heads are those over each of them."""
+    first, second = (Head(0.0, 1.0, column, ()) for column in zip(*weights, strict=True))
+    buckets = set(range(0, len(weights), 2))
+    expected = tuple(sum(head.buckets[bucket] for bucket in buckets) for head in (first, second))
+    assert Pair(first, second).sums(buckets) == expected
+
+
 def test_a_megabyte_costs_no_more_than_a_page() -> None:
     """Only a bounded head and tail are read."""
     request = _request(*("I am sure that 12.3 is right?! " * 30_000,) * 3)
-    start = time.perf_counter()
+    start = time.thread_time()
     GATE.judge(request)
-    assert time.perf_counter() - start < 0.05
+    assert time.thread_time() - start < 0.05
 
 
 def test_weights_survive_packing() -> None:

@@ -328,10 +328,10 @@ def test_cost_is_flat_for_huge_inputs(unit: str) -> None:
     """A megabyte in every turn is read in a small fraction of a second, gate and reply alike."""
     huge = unit * (1_000_000 // len(unit))
     exchange = Exchange(_conversation(huge, huge, huge), huge)
-    start = time.perf_counter()
+    start = time.thread_time()
     DETECTOR.read([exchange])
     DETECTOR.gate(exchange.conversation)
-    assert time.perf_counter() - start < 0.5
+    assert time.thread_time() - start < 0.5
 
 
 def test_a_reply_of_300_words_is_read_in_milliseconds() -> None:

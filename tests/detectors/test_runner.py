@@ -15,7 +15,7 @@ from candor_guard.conversation import Conversation, Exchange
 from candor_guard.detectors import Detector
 from candor_guard.detectors.runner import DetectorRunner, RiskCache, digest
 from candor_guard.errors import DetectorError, DetectorTimeoutError
-from candor_guard.testing import FakeDetector
+from candor_guard.testing import FakeDetector, SlowGateDetector
 from candor_guard.verdict import LABELS, SIGNALS, Reading, Risk
 
 pytestmark = pytest.mark.anyio
@@ -220,6 +220,31 @@ async def test_failures_are_not_known_risks(runner: Callable[..., DetectorRunner
         with pytest.raises(DetectorError):
             await made.gate_async(CONVERSATION)
     assert len(detector.gated) == 2
+
+
+async def test_first_look(runner: Callable[..., DetectorRunner]) -> None:
+    """What a first look settles is neither gated nor looked up; what it leaves open is both."""
+    plain = Risk(at_risk=False, score=0.1, reason="none")
+    detector = SlowGateDetector(plain=lambda c: plain if c == OTHER else None)
+    made = runner(detector)
+    assert [made.gate(OTHER), await made.gate_async(OTHER)] == [plain, plain]
+    assert detector.gated == []
+    risks = [await made.gate_async(CONVERSATION), made.gate(CONVERSATION)]
+    assert [risk.at_risk for risk in risks] == [True, True]
+    assert detector.gated == [CONVERSATION]
+
+
+async def test_gates_have_a_thread_of_their_own(runner: Callable[..., DetectorRunner]) -> None:
+    """A slow gate runs off the event loop, and not in the thread that reads."""
+    names: list[str] = []
+
+    def tell() -> None:
+        names.append(threading.current_thread().name)
+
+    made = runner(SlowGateDetector(scores=_where(names), pause=tell))
+    await made.gate_async(CONVERSATION)
+    await made.read_async(EXCHANGE)
+    assert [name.rpartition("_")[0] for name in names] == ["candor-gate", "candor-detector"]
 
 
 def test_risks_are_bounded() -> None:

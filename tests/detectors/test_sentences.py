@@ -81,6 +81,6 @@ def test_offsets_are_exact_on_any_text(text: str) -> None:
 def test_cost_is_linear_on_hostile_text(unit: str) -> None:
     """Runs of marks, quotes and white space are read in one pass."""
     text = unit * 100_000
-    start = time.perf_counter()
+    start = time.thread_time()
     split_sentences(text)
-    assert time.perf_counter() - start < 2.0
+    assert time.thread_time() - start < 2.0

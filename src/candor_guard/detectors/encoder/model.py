@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from candor_guard.detectors.encoder.forest import Forest
 from candor_guard.detectors.encoder.linear import Linear
@@ -23,6 +23,9 @@ READERS = "readers.json"
 ENCODER = "encoder.onnx"
 TOKENIZER = "tokenizer.json"
 HEADS = (*SIGNALS, *LABELS)
+# What an encoder tells besides the heads: whether a request states a claim; for the gate.
+BELIEF = "belief"
+OUTPUTS = (*HEADS, BELIEF)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,10 @@ class Model:
         blends: By head.
         operating_points: Thresholds by name, then by label.
         budget: Of the encoder's input; None when the folder holds no encoder.
+        marked: Whether the encoder reads the token types of `marks`.
+        outputs: What its columns are.
+        gate: Log-odds by output, from which the encoder leaves a request held; None when it was
+            not taught to read requests.
     """
 
     folder: Path
@@ -64,6 +71,9 @@ class Model:
     blends: Mapping[str, Blend]
     operating_points: Mapping[str, Mapping[str, float]]
     budget: Budget | None
+    marked: bool = False
+    outputs: tuple[str, ...] = HEADS
+    gate: Mapping[str, float] | None = None
 
 
 def digest(path: Path) -> str:
@@ -71,8 +81,13 @@ def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def load_model(folder: Path) -> Model:
+def load_model(folder: Path, *, encoder: bool = True) -> Model:
     """Read a model folder.
+
+    Args:
+        folder: Where it lies.
+        encoder: Whether to use the encoder, where there is one. Without it the readers have
+            weights and thresholds of their own.
 
     Raises:
         ConfigurationError: If a file is missing, altered, or made for other code than this.
@@ -82,16 +97,22 @@ def load_model(folder: Path) -> Model:
         raise ConfigurationError(
             f"{folder}: model format {manifest.get('format')!r} is not {FORMAT}"
         )
+    blended = manifest
+    if not encoder and manifest.get("encoder") is not None:
+        blended = manifest.get("without_encoder") or _refuse(folder)
+        manifest = {**manifest, "encoder": None}
     for name, expected in manifest["files"].items():
+        if name in (ENCODER, TOKENIZER) and manifest.get("encoder") is None:
+            continue
         if digest(_present(folder / name)) != expected:
             raise ConfigurationError(f"{folder / name} is not the file that the manifest names")
     readers = _json(folder / READERS)
     if tuple(readers["features"]) != NAMES:
         raise ConfigurationError(f"{folder}: fitted for other features; rebuild the model")
-    encoder = manifest.get("encoder")
+    reader = manifest.get("encoder")
     return Model(
         folder=folder,
-        name=str(manifest["name"]),
+        name=str(blended["name"]),
         version=str(manifest["version"]),
         forest=Forest.from_dict(readers["forest"]),
         linear=Linear.from_dict(readers["linear"]),
@@ -101,11 +122,24 @@ def load_model(folder: Path) -> Model:
         user_heads=tuple(readers["user_heads"]),
         blends={
             head: Blend(float(row["bias"]), dict(row["weights"]))
-            for head, row in manifest["blends"].items()
+            for head, row in blended["blends"].items()
         },
-        operating_points={k: dict(v) for k, v in manifest["operating_points"].items()},
-        budget=None if encoder is None else Budget(**encoder["budget"]),
+        operating_points={k: dict(v) for k, v in blended["operating_points"].items()},
+        budget=None if reader is None else Budget(**reader["budget"]),
+        **({} if reader is None else _reading(reader)),
     )
+
+
+def _reading(reader: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "marked": bool(reader.get("marked", False)),
+        "outputs": tuple(reader["outputs"]),
+        "gate": reader.get("gate"),
+    }
+
+
+def _refuse(folder: Path) -> NoReturn:
+    raise ConfigurationError(f"{folder}: this model cannot do without its encoder")
 
 
 def _present(path: Path) -> Path:

@@ -1,7 +1,7 @@
 """Turn an exchange into token ids: the one function that training and inference share.
 
-A row is ``[CLS] opening question [SEP] earlier answer [SEP] user [SEP] reply [SEP]``; the reply has
-token type 1, the rest 0. After several answers the first one stands beside the latest, each with
+A row is ``[CLS] opening question [SEP] earlier answer [SEP] user [SEP] reply [SEP]``; the token types
+say whose words are whose (`marks`), or just 1 for the reply and 0 for the rest. After several answers the first one stands beside the latest, each with
 half of the room: who gave way two turns ago agrees with himself now. Each part is encoded by itself
 and bounded by itself, and what looks like a special token in somebody's text is defused first, so
 no text can pose as another part.
@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from candor_guard.conversation import Exchange
+from candor_guard.detectors.encoder import marks
+from candor_guard.detectors.encoder.marks import Encoding
 from candor_guard.detectors.lexical.sentences import split_sentences
 from candor_guard.detectors.lexical.views import last_user_text, question_of
 from candor_guard.detectors.lexical.words import stems_of, tokens_of
@@ -40,16 +42,6 @@ class Budget:
     def total(self) -> int:
         """Longest row, special tokens included."""
         return self.question + self.earlier + self.user + self.reply + 5
-
-
-class Encoding(Protocol):
-    """What is used of `tokenizers.Encoding`."""
-
-    @property
-    def ids(self) -> list[int]: ...  # noqa: D102 - as in tokenizers
-
-    @property
-    def offsets(self) -> list[tuple[int, int]]: ...  # noqa: D102
 
 
 class Tokenizer(Protocol):
@@ -99,21 +91,75 @@ def defuse(text: str) -> str:
     return _SPECIAL.sub(lambda m: f"({m.group(1) or m.group(2) or m.group(3)})", text)
 
 
-def render(parts: Parts, tokenizer: Tokenizer, budget: Budget) -> Row:
-    """Return the ids and token types of an exchange, at most ``budget.total`` of them."""
-    first, separator = _id(tokenizer, "[CLS]"), _id(tokenizer, "[SEP]")
-    ids = [first]
+def render(parts: Parts, tokenizer: Tokenizer, budget: Budget, *, marked: bool = False) -> Row:
+    """Return the ids and token types of an exchange, at most ``budget.total`` of them.
+
+    Args:
+        parts: The texts.
+        tokenizer: Of the encoder.
+        budget: Of tokens, by part.
+        marked: Whether the types say whose words are whose.
+    """
+    sections = _sections(parts, tokenizer, budget)
+    types = _marked(sections) if marked else _plain(sections)
+    separator = _id(tokenizer, "[SEP]")
+    row = Row([_id(tokenizer, "[CLS]")], [0])
+    for section, of_section in zip(sections, types, strict=True):
+        last = section is sections[-1]
+        row.ids.extend((*(section.ids[i] for i in section.kept), separator))
+        row.types.extend((*of_section, (marks.REPLY if marked else 1) if last else 0))
+    return row
+
+
+@dataclass(frozen=True, slots=True)
+class _Section:
+    """One part: its tokens, which of them are read, and the stems of its words."""
+
+    text: str
+    encoding: Encoding
+    kept: Sequence[int]
+
+    @property
+    def ids(self) -> list[int]:
+        return self.encoding.ids
+
+    def stems(self) -> list[str]:
+        """Stems by token, those that are not read included."""
+        return marks.stems(self.text, self.encoding)
+
+
+def _sections(parts: Parts, tokenizer: Tokenizer, budget: Budget) -> list[_Section]:
+    """Question, first and latest answer (one of them, if it is the same), user, reply."""
     half = budget.earlier // 2
-    answers = (
-        [(parts.first, half - 1), (parts.earlier, half)]
-        if parts.first
-        else [(parts.earlier, budget.earlier)]
-    )
-    for text, room in ((parts.question, budget.question), *answers, (parts.user, budget.user)):
-        ids += [*_ends(_encode(tokenizer, text).ids, room), separator]
-    types = [0] * len(ids)
-    reply = [*_reply(parts, tokenizer, budget), separator]
-    return Row(ids + reply, types + [1] * len(reply))
+    texts = [(parts.question, budget.question)]
+    if parts.first:
+        texts += [(parts.first, half - 1), (parts.earlier, half)]
+    else:
+        texts += [(parts.earlier, budget.earlier)]
+    texts += [(parts.user, budget.user)]
+    sections = []
+    for text, room in texts:
+        encoding = _encode(tokenizer, text)
+        sections.append(_Section(text, encoding, _ends(len(encoding.ids), room)))
+    reply = _encode(tokenizer, parts.reply)
+    return [*sections, _Section(parts.reply, reply, _reply(parts, reply, budget))]
+
+
+def _plain(sections: Sequence[_Section]) -> list[list[int]]:
+    return [[int(s is sections[-1])] * len(s.kept) for s in sections]
+
+
+def _marked(sections: Sequence[_Section]) -> list[list[int]]:
+    question, *answers, user, reply = [section.stems() for section in sections]
+    earlier = {stem for answer in answers for stem in answer}
+    in_reply = set(reply)
+    types = [
+        [marks.PLAIN] * len(question),
+        *(marks.of_earlier(answer, in_reply) for answer in answers),
+        marks.of_user(user, earlier, in_reply),
+        marks.of_reply(reply, set(question), earlier, set(user)),
+    ]
+    return [[row[i] for i in s.kept] for s, row in zip(sections, types, strict=True)]
 
 
 def _encode(tokenizer: Tokenizer, text: str) -> Encoding:
@@ -125,28 +171,27 @@ def _id(tokenizer: Tokenizer, token: str) -> int:
     return 0 if found is None else found
 
 
-def _ends(ids: Sequence[int], room: int) -> list[int]:
+def _ends(size: int, room: int) -> Sequence[int]:
     """Keep the first two thirds and the last third of what is too long."""
-    if len(ids) <= room:
-        return list(ids)
+    if size <= room:
+        return range(size)
     tail = room // 3
-    return [*ids[: room - tail], *ids[len(ids) - tail :]]
+    return [*range(room - tail), *range(size - tail, size)]
 
 
-def _reply(parts: Parts, tokenizer: Tokenizer, budget: Budget) -> list[int]:
+def _reply(parts: Parts, encoding: Encoding, budget: Budget) -> Sequence[int]:
     """Keep the reply's head and tail, and between them the sentences nearest the dispute."""
-    encoding = _encode(tokenizer, parts.reply)
-    ids, room = encoding.ids, budget.reply
-    if len(ids) <= room:
-        return list(ids)
+    size, room = len(encoding.ids), budget.reply
+    if size <= room:
+        return range(size)
     head, tail = int(room * budget.head), int(room * budget.tail)
-    kept = set(range(head)) | set(range(len(ids) - tail, len(ids)))
-    for span in _ranked(parts, encoding, (head, len(ids) - tail)):
+    kept = set(range(head)) | set(range(size - tail, size))
+    for span in _ranked(parts, encoding, (head, size - tail)):
         wanted = [i for i in span if i not in kept]
         kept.update(wanted[: room - len(kept)])
         if len(kept) >= room:
             break
-    return [ids[i] for i in sorted(kept)]
+    return sorted(kept)
 
 
 def _ranked(parts: Parts, encoding: Encoding, inner: tuple[int, int]) -> list[range]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from candor_guard.conversation import Exchange
-from candor_guard.detectors.encoder.model import ENCODER, HEADS, TOKENIZER, Model
+from candor_guard.detectors.encoder.model import ENCODER, TOKENIZER
 from candor_guard.detectors.encoder.render import Budget, parts_of, render
 from candor_guard.errors import ConfigurationError
 
@@ -17,18 +19,24 @@ class EncoderSession:
     """A loaded encoder. Thread-safe: onnxruntime and tokenizers are.
 
     Args:
-        model: A model whose folder holds an encoder.
+        folder: Where the encoder and its tokenizer lie.
         budget: Token budget of its input.
+        outputs: What its columns are.
+        marked: Whether it reads the token types of `marks`.
 
     Raises:
         ConfigurationError: If a package or file is missing.
     """
 
-    def __init__(self, model: Model, budget: Budget) -> None:
+    def __init__(
+        self, folder: Path, budget: Budget, outputs: Sequence[str], *, marked: bool
+    ) -> None:
         numpy, runtime, tokenizers = _modules()
         self._numpy = numpy
         self._budget = budget
-        self._tokenizer = tokenizers.Tokenizer.from_file(str(model.folder / TOKENIZER))
+        self._marked = marked
+        self._outputs = tuple(outputs)
+        self._tokenizer = tokenizers.Tokenizer.from_file(str(folder / TOKENIZER))
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
         options = runtime.SessionOptions()
@@ -36,12 +44,12 @@ class EncoderSession:
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
         self._session = runtime.InferenceSession(
-            str(model.folder / ENCODER), options, providers=["CPUExecutionProvider"]
+            str(folder / ENCODER), options, providers=["CPUExecutionProvider"]
         )
 
     def logits(self, exchange: Exchange) -> dict[str, float]:
-        """Return the log-odds of each head."""
-        row = render(parts_of(exchange), self._tokenizer, self._budget)
+        """Return the log-odds of each output."""
+        row = render(parts_of(exchange), self._tokenizer, self._budget, marked=self._marked)
         array = self._numpy.array
         inputs = {
             "input_ids": array([row.ids], dtype="int64"),
@@ -49,7 +57,7 @@ class EncoderSession:
             "token_type_ids": array([row.types], dtype="int64"),
         }
         (values,) = self._session.run(None, inputs)
-        return dict(zip(HEADS, map(float, values[0]), strict=True))
+        return dict(zip(self._outputs, map(float, values[0]), strict=True))
 
 
 def _modules() -> list[Any]:
