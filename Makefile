@@ -43,7 +43,8 @@ fmt: $(VENV)/.dev  ## Format and mend what can be mended by itself
 	$(BIN)/ruff check --fix .
 
 # LiteLLM brings 200 MB and pins of its own, so its adapters are tested in an environment of their
-# own. What its proxy imports is named one by one: its own extra pins packages that clash with ours.
+# own. What its proxy imports is named one by one: with the pins of litellm[proxy] pip goes back to an
+# older litellm to suit everything else.
 LITELLM_PROXY := fastapi backoff pyyaml rq orjson 'apscheduler<4' fastapi-sso pyjwt python-multipart \
 	cryptography 'websockets<16' 'mcp>=2.3,<3' gunicorn expression semver tomlkit restrictedpython soundfile
 

@@ -18,8 +18,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from candor_guard.conversation import Exchange
 from candor_guard.detectors.encoder.detector import heads_of, named
 from candor_guard.detectors.encoder.model import (
+    BELIEF,
     ENCODER,
     FORMAT,
     MANIFEST,
@@ -36,6 +38,7 @@ from candor_guard.detectors.encoder.session import EncoderSession
 from candor_guard.verdict import LABELS
 from models.blend import FOLDS, Blended, Logits, apply, blended_logit, fit_blend, fit_blended
 from models.dataset import AUTHORED, HEADS, SHARED, Sample, digests, load, of_split
+from models.gate.rows import Turn, own_turns, shared_turns
 from models.metrics import auroc, average_precision, calibration_error, recall_at, threshold_at
 from models.readers import REPLY_HEADS, USER_HEADS, Readers, Table
 
@@ -46,6 +49,8 @@ BUDGETS: Mapping[str, float] = {"strict": 0.005, "balanced": 0.02, "sensitive": 
 # For turns at risk whose precision the probe brings.
 RECALL_POINT, RECALL = "recall", 0.95
 _HALF = 0.5
+# Of the requests at risk, how many the encoder may let go.
+_GATE_LOSS = 0.005
 _DIGITS = 4
 # No source may have more than so many times the false positives that the budget allows on average.
 _WORST_SOURCE = 2.5
@@ -72,9 +77,7 @@ def build(options: argparse.Namespace) -> dict[str, Any]:
         "version": VERSION,
         "built": datetime.now(UTC).date().isoformat(),
         "languages": ["en"],
-        "encoder": {"budget": asdict(Budget()), "marked": True, "outputs": list(OUTPUTS)}
-        if options.encoder
-        else None,
+        "encoder": _encoder(options) if options.encoder else None,
         **_judging(valid.samples, logits, fitted.blends, encoder=bool(options.encoder)),
         "data_sha256": digests(options.data, options.authored),
         "files": hashes(options.out),
@@ -83,6 +86,32 @@ def build(options: argparse.Namespace) -> dict[str, Any]:
         manifest["without_encoder"] = _judging(valid.samples, logits, fitted.blends, encoder=False)
     (options.out / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
     return manifest
+
+
+def _encoder(options: argparse.Namespace) -> dict[str, Any]:
+    """The part of a manifest about the encoder: how its input is made, and when a gate lets go."""
+    session = EncoderSession(options.out, Budget(), OUTPUTS, marked=True)
+    turns = own_turns(options.authored) + shared_turns(options.data)
+    valid = [turn for turn in turns if turn.split == "valid"][:: options.every]
+    return {
+        "budget": asdict(Budget()),
+        "marked": True,
+        "outputs": list(OUTPUTS),
+        "gate": gate_limits(valid, session),
+    }
+
+
+def gate_limits(turns: Sequence[Turn], session: EncoderSession) -> dict[str, float]:
+    """Log-odds below which the encoder lets a request go that the linear gate holds.
+
+    Below both limits lie no more than `_GATE_LOSS` of the requests of each kind of risk.
+    """
+    limits = {}
+    for name in ("pressure", BELIEF):
+        risky = [t for t in turns if (t.pressure if name == "pressure" else t.belief) == 1.0]
+        found = sorted(session.logits(Exchange(t.conversation, ""))[name] for t in risky)
+        limits[name] = round(found[int(_GATE_LOSS * len(found))], 3) if found else -100.0
+    return limits
 
 
 def _judging(

@@ -23,6 +23,7 @@ from models.dataset import (
     LEFT_OUT,
     SHARED,
     TESTS,
+    UNSEEN,
     Sample,
     load,
     load_test,
@@ -49,7 +50,7 @@ def sets(shared: Path, authored: Path) -> dict[str, list[Sample]]:
     """Return the valid rows by source and the test sets."""
     valid = of_split(load(shared, authored), "valid")
     found = {name: [s for s in valid if s.source in out] for name, out in LEFT_OUT.items()}
-    tests = {name: load_test(name, shared, authored) for name in (*TESTS, HOLDOUT)}
+    tests = {name: load_test(name, shared, authored) for name in (*TESTS, HOLDOUT, UNSEEN)}
     return {f"valid {name}": rows for name, rows in found.items()} | tests
 
 

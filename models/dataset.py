@@ -45,7 +45,8 @@ OWN = (
     "verification",
 )
 TESTS: Mapping[str, str] = {"ays": "bench_ays", "prism_ood": "bench_prism_ood"}
-HOLDOUT = "holdout"
+# Test lines of our own, each by an author of no training line.
+HOLDOUT, UNSEEN = "holdout", "unseen"
 OWN_SOURCE = "own"
 _VALID_SHARE = 0.12
 _GUESS, _FAIR, _FAIR_WEIGHT = 1, 2, 0.7
@@ -120,8 +121,9 @@ def load(shared: Path = SHARED, authored: Path = AUTHORED) -> list[Sample]:
 
 
 def load_test(name: str, shared: Path = SHARED, authored: Path = AUTHORED) -> list[Sample]:
-    """Read a test set, for final figures only: ``holdout`` or a name of `TESTS`."""
-    path = authored / "holdout.jsonl" if name == HOLDOUT else shared / f"{TESTS[name]}.jsonl"
+    """Read a test set, for final figures only: ``holdout``, ``unseen`` or a name of `TESTS`."""
+    own = name in (HOLDOUT, UNSEEN)
+    path = authored / f"{name}.jsonl" if own else shared / f"{TESTS[name]}.jsonl"
     return [replace(sample, split="test") for sample in _read(path)]
 
 

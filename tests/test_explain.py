@@ -102,7 +102,7 @@ def test_evidence_is_shown_below_the_threshold_too() -> None:
         (FakeDetector(not_evaluated="language"), {}, "pass", "detector declined to judge: lang"),
         (scored(0.1, 0.2), {}, "pass", "nearest: drift 0.200 of 0.500"),
         (scored(0.9), {"mode": "observe"}, "flag", "reaches 0.500, but the mode is observe"),
-        (scored(0.9), {"max_attempts": 0, "probe": "never"}, "flag", "no regeneration is allowed"),
+        (scored(0.9), {"max_attempts": 0, "probe": "never"}, "flag", "allows no regeneration"),
         (scored(0.9), {"probe": "never"}, "regenerate", "capitulation 0.900 reaches 0.500."),
         (scored(0.9, 0.8), {"probe": "never"}, "regenerate", "and drift 0.800 reaches 0.500"),
         (scored(0.9), {}, "probe", "asked about capitulation first."),
@@ -113,7 +113,7 @@ def test_evidence_is_shown_below_the_threshold_too() -> None:
             scored(0.9),
             {"max_attempts": 0, "probe": "never", "on_unresolved": "refuse"},
             "block",
-            "no regeneration is allowed",
+            "allows no regeneration",
         ),
     ],
 )
@@ -125,10 +125,44 @@ def test_decisions_come_with_their_reason(
     assert (decided.action, told in decided.reason) == (action, True), decided.reason
 
 
-def test_a_probe_that_decides_nothing_leaves_it_to_the_classifier() -> None:
-    """`otherwise` is the decision without the probe."""
-    assert explain(Guard(scored(0.9)), MESSAGES, HOLDS).decided.otherwise == "regenerate"
-    assert explain(Guard(scored(0.45)), MESSAGES, HOLDS).decided.otherwise == "pass"
+def then(detector: FakeDetector, **policy: Any) -> list[str]:
+    decided = explain(Guard(detector, Policy(**policy)), MESSAGES, HOLDS).decided
+    assert decided.then is not None
+    assert list(decided.then) == ["confirmed", "cleared", "open", "useless"]
+    return list(decided.then.values())
+
+
+def test_what_the_probe_leads_to() -> None:
+    """What follows is told for everything that a probe can bring."""
+    assert then(scored(0.9)) == ["regenerate", "pass", "regenerate", "regenerate"]
+    assert then(scored(0.1, 0.9)) == ["regenerate", "pass", "flag", "regenerate"]
+    assert then(scored(0.9, 0.8)) == ["regenerate", "pass", "regenerate", "regenerate"]
+    assert then(scored(0.45)) == ["regenerate", "pass", "pass", "pass"]
+    assert then(scored(0.9), max_attempts=0) == ["flag", "pass", "flag", "flag"]
+    refusing: dict[str, Any] = {"max_attempts": 0, "on_unresolved": "refuse"}
+    assert then(scored(0.1, 0.9), **refusing) == ["block", "pass", "flag", "block"]
+
+
+@pytest.mark.parametrize(
+    "limit",
+    [
+        {"max_extra_calls": 0},
+        {"max_extra_tokens": 0},
+        {"max_extra_calls_per_minute": 0},
+        {"max_extra_tokens_per_minute": 0},
+    ],
+)
+@pytest.mark.anyio
+async def test_without_a_budget_nothing_is_asked(limit: dict[str, int]) -> None:
+    """A policy that allows no further call is explained as it acts: flagged and delivered."""
+    upstream = FakeUpstream([FakeReply.chat(CAVES)])
+    outcomes: list[Outcome] = []
+    policy = Policy.model_validate(limit)
+    guard = Guard(FakeDetector(), policy, upstream=upstream, observers=[outcomes.append])
+    decided = explain(guard, MESSAGES, CAVES).decided
+    outcome, bodies = await played(guard, upstream, outcomes)
+    assert (decided.action, outcome.action, len(bodies)) == ("flag", "flag", 1)
+    assert "the policy allows no regeneration" in decided.reason
 
 
 def test_requests_that_are_never_judged_say_so() -> None:
@@ -175,6 +209,23 @@ async def test_what_is_shown_is_what_is_sent() -> None:
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize(("score", "shown"), [(0.45, True), (0.9, False)])
+async def test_the_question_shows_the_reply_where_the_policy_does(
+    score: float, shown: bool
+) -> None:
+    """The question about an uncertain reply is explained with that reply in it, as it is sent."""
+    upstream = FakeUpstream([FakeReply.chat(CAVES)])
+    policy = Policy(probe_model="small", max_attempts=0)
+    outcomes: list[Outcome] = []
+    guard = Guard(scored(score), policy, upstream=upstream, observers=[outcomes.append])
+    asked = next(call for call in explain(guard, MESSAGES, CAVES).probes if call.asked)
+    _, (_, probe) = await played(guard, upstream, outcomes)  # the second call is the probe
+    assert (probe["messages"], probe["model"]) == (list(asked.messages), asked.model)
+    assert asked.shows_reply is shown
+    assert (CAVES in asked.messages[-1]["content"]) is shown
+
+
+@pytest.mark.anyio
 @pytest.mark.parametrize("probe", ["never", "uncertain"])
 @pytest.mark.parametrize("score", [0.1, 0.45, 0.9])
 @pytest.mark.parametrize("mode", ["off", "observe", "enforce"])
@@ -190,7 +241,7 @@ async def test_the_decision_is_the_one_that_a_run_takes(
     outcome, _ = await played(guard, upstream, outcomes)
     probed = any(is_probe(r.body) for r in upstream.requests if isinstance(r.body, bytes))
     assert (decided.action == "probe") is probed
-    wanted = decided.otherwise or decided.action
+    wanted = decided.then["open"] if decided.then else decided.action
     tried = any(attempt.purpose == "regeneration" for attempt in outcome.attempts)
     # An equally bad second reply is not delivered: the run tried, and flagged.
     assert wanted == ("regenerate" if tried else outcome.action)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import pickle
 from collections.abc import Iterator
 from itertools import product
 from typing import Any, get_args
@@ -9,7 +11,7 @@ from typing import Any, get_args
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from candor_guard.errors import ConfigurationError
 from candor_guard.policy import (
@@ -168,9 +170,61 @@ def _bad_policies() -> Iterator[dict[str, Any]]:
 
 @pytest.mark.parametrize("fields", list(_bad_policies()), ids=str)
 def test_bad_policies(fields: dict[str, Any]) -> None:
-    """A policy that makes no sense is refused, naming the field."""
-    with pytest.raises(ValidationError, match=next(iter(fields))):
+    """A policy that makes no sense is refused in one line, naming the field."""
+    with pytest.raises(ConfigurationError, match=next(iter(fields))) as caught:
         Policy(**fields)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"mode": "x"}, "policy.mode: should be 'off', 'observe' or 'enforce', not 'x'"),
+        (
+            {"thresholds": {"drift": 1.1}},
+            "policy.thresholds.drift: should be less than or equal to 1, not 1.1",
+        ),
+        (
+            {"max_attempt": 2},
+            "a policy has no field 'max_attempt'; did you mean 'max_attempts'?",
+        ),
+    ],
+    ids=["mode", "threshold", "name"],
+)
+def test_bad_policies_say_what_to_do(fields: dict[str, Any], told: str) -> None:
+    """The error says what the field should be, or which field was meant."""
+    with pytest.raises(ConfigurationError) as caught:
+        Policy(**fields)
+    assert str(caught.value) == told
+
+
+def test_every_bad_field_is_named() -> None:
+    """One error tells of all bad fields, lists the fields for an odd name, and cuts long values."""
+    with pytest.raises(ConfigurationError) as caught:
+        Policy(hold="x" * 500, max_attempts=9, zzz=1)  # type: ignore[call-arg, arg-type]  # the point
+    told = str(caught.value)
+    assert "policy.hold: " in told
+    assert "policy.max_attempts: " in told
+    assert "no field 'zzz'; it has after_release, " in told
+    assert "x" * 100 not in told
+
+
+class Holder(BaseModel):
+    """A model of somebody else, with a policy in it."""
+
+    policy: Policy = Policy()
+
+
+def test_policies_inside_other_models() -> None:
+    """A policy is a field of pydantic models as any other, and errors there are pydantic's."""
+    held = Holder.model_validate({"policy": {"mode": "observe"}})
+    assert held.policy == Policy(mode="observe")
+    assert Holder.model_validate_json(held.model_dump_json()) == held
+    with pytest.raises(ValidationError) as caught:
+        Holder.model_validate({"policy": {"mode": "x"}})
+    assert caught.value.errors()[0]["loc"] == ("policy", "mode")
+    assert str(inspect.signature(Policy)).startswith("(*, mode: ")
+    assert pickle.loads(pickle.dumps(held.policy)) == held.policy  # noqa: S301 - our own bytes
 
 
 def test_policies_are_immutable() -> None:

@@ -11,9 +11,9 @@ from benchmarks.inference.timing import Call, timed
 from benchmarks.overhead.mock_upstream import TEXT
 from candor_guard.conversation import Conversation, Exchange
 from candor_guard.detectors import Detector
+from candor_guard.detectors.shipped import build_detector
 from candor_guard.errors import CandorGuardError
 from candor_proxy.demo.conversations import load_conversations
-from candor_proxy.detector import build_detector
 
 
 def end_to_end(

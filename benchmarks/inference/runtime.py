@@ -29,7 +29,7 @@ def need(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        raise NotInstalledError(f"needs {name}; install candor-guard[encoder]") from error
+        raise NotInstalledError(f"needs {name}; install candor-guard") from error
 
 
 def session(model: str | bytes, threads: int = 1, *, profile: Path | None = None) -> Any:

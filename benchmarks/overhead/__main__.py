@@ -25,11 +25,15 @@ from benchmarks.overhead.contenders import CONTENDERS, WORST
 from benchmarks.overhead.load import AnswerError
 from benchmarks.overhead.measure import Plan, Stage, streams, whole_replies
 from benchmarks.overhead.stand import Running, sort_conversations, stand
+from candor_guard.detectors.shipped import DEFAULT
 
 RESULTS = Path(__file__).parents[1] / "results"
 _PACKAGES = ("candor-guard", "starlette", "uvicorn", "aiohttp", "uvloop", "httptools")
 _FULL = Plan()
-_QUICK = Plan(rounds=1, seconds=0.15, rate=20, stream_seconds=0.05, connections=(1, 8))
+_QUICK = Plan(
+    rounds=1, seconds=0.15, rate=20, connections=(1, 8), stream_seconds=0.05, stream_rounds=1,
+    paced_seconds=0.05,
+)  # fmt: skip
 
 
 def main() -> int:
@@ -63,7 +67,7 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--rounds", type=int, default=_FULL.rounds, help="default %(default)s")
     parser.add_argument("--seconds", type=float, default=_FULL.seconds, help="of each stretch")
-    parser.add_argument("--detector", default="lexical", help="lexical, relation or a folder")
+    parser.add_argument("--detector", default=DEFAULT, help="lexical, relation or a folder")
     parser.add_argument(
         "--litellm-python", type=Path, metavar="PATH", help="an interpreter with litellm[proxy]"
     )

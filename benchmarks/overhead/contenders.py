@@ -69,6 +69,7 @@ class Contender:
         at_risk: Share of conversations at risk, in whole per cent.
         expected: Pattern in the heads of its answers, by whether a conversation is at risk.
         streamed: Whether it is also asked for streams.
+        slow_streams: Whether streams take so long that one round of them has to do.
     """
 
     name: str
@@ -76,6 +77,7 @@ class Contender:
     at_risk: int = 10
     expected: Callable[[bool], re.Pattern[bytes]] = lambda _: _ANY
     streamed: bool = True
+    slow_streams: bool = False
 
 
 DIRECT, FLOOR, LITELLM, LITELLM_GUARDRAIL = (
@@ -91,8 +93,8 @@ CONTENDERS = (
     Contender(UNGATED, "enforce", 0, lambda _: _GATED),
     Contender(TENTH, "enforce", 10, lambda risky: _READ if risky else _GATED, streamed=False),
     Contender(WORST, "enforce", 100, lambda _: _READ),
-    Contender(LITELLM, "litellm"),
-    Contender(LITELLM_GUARDRAIL, "litellm-guardrail"),
+    Contender(LITELLM, "litellm", slow_streams=True),
+    Contender(LITELLM_GUARDRAIL, "litellm-guardrail", slow_streams=True),
 )
 
 

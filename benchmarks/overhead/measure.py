@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from benchmarks.overhead.client import answered
 from benchmarks.overhead.contenders import Contender
 from benchmarks.overhead.load import Sample, closed_loop, open_loop
+from benchmarks.overhead.mock_upstream import USUAL_WORDS
 from benchmarks.overhead.stand import Running
 from benchmarks.overhead.traffic import Kinds, Traffic
 
@@ -26,18 +27,22 @@ class Plan:
         seconds: Of each stretch of load for whole replies.
         connections: Numbers of clients in a closed loop.
         rate: Requests a second in the open loop.
-        stream_seconds: Of each stretch of paced streams; what has begun is always finished.
-        stream_rounds: Rounds for streams.
+        stream_seconds: Of each stretch of streams; what has begun is always finished.
+        stream_rounds: Rounds for streams; whoever is slow to stream takes part in the first only.
         gap_ms: Between the chunks of a paced stream.
+        paced_words: Of a paced stream, so that there are enough of them in a short time.
+        paced_seconds: Of each stretch of paced streams to one client alone.
     """
 
     rounds: int = 3
     seconds: float = 0.6
     connections: tuple[int, ...] = (1, 8, 64)
     rate: float = 40.0
-    stream_seconds: float = 0.2
-    stream_rounds: int = 1
-    gap_ms: float = 5.0
+    stream_seconds: float = 0.3
+    stream_rounds: int = 3
+    gap_ms: float = 4.0
+    paced_words: int = 60
+    paced_seconds: float = 2.8
 
 
 @dataclass(slots=True)
@@ -82,14 +87,19 @@ def whole_replies(stage: Stage, plan: Plan) -> dict[Load, Cells]:
 def streams(stage: Stage, plan: Plan, gap_ms: float) -> dict[Load, Cells]:
     """Measure streams whose chunks come with that gap; 0: all at once."""
     order(stage.running["mock"].port, "gap", gap_ms)
+    order(stage.running["mock"].port, "words", plan.paced_words if gap_ms else USUAL_WORDS)
     loads: dict[Load, Cells] = {f"{n} connections": {} for n in plan.connections}
     streamed = [contender for contender in stage.contenders if contender.streamed]
-    for contender in _turns(streamed, plan.stream_rounds):
+    quick = [contender for contender in streamed if not contender.slow_streams]
+    turns = (*_turns(streamed, 1), *_turns(quick, plan.stream_rounds - 1))
+    for contender in turns:
         server = stage.running[contender.server]
         traffic = Traffic(stage.kinds, contender.at_risk, stream=True, expected=contender.expected)
         with _awake(server):
             for load, count in zip(loads, plan.connections, strict=True):
-                run = closed_loop(server.port, traffic, count, plan.stream_seconds)
+                alone = bool(gap_ms) and count == 1
+                seconds = plan.paced_seconds if alone else plan.stream_seconds
+                run = closed_loop(server.port, traffic, count, seconds)
                 _measured(loads[load], contender, server, run)
     return loads
 

@@ -16,7 +16,7 @@ from candor_guard.testing import chat_body, chat_stream
 # None of it caves in or agrees with anybody. 182 words are about 200 tokens.
 TEXT = "The table has four legs and stands in the kitchen, near the window. " * 14
 _WORDS = TEXT.split()
-_USUAL = 182
+USUAL_WORDS = 182
 _STREAM_HEAD = (
     b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 )
@@ -35,7 +35,7 @@ class Script:
 
     def __init__(self, gap: float) -> None:
         self.gap = gap
-        self.say(_USUAL)
+        self.say(USUAL_WORDS)
 
     def say(self, words: int) -> None:
         """Answer with that many words."""

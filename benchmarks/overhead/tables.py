@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from benchmarks.overhead.contenders import FLOOR
+
 _WIDTH = 34
 
 
@@ -53,9 +55,12 @@ def _processes(rows: Mapping[str, Mapping[str, float]]) -> str:
 
 def _targets(targets: list[Mapping[str, Any]]) -> str:
     lines = ["targets"]
-    lines += [
-        f"  {'met' if t['met'] else 'MISSED':7}{t['measured']:10.3f}  wanted {t['wanted']:8}"
-        f"{t['what']}"
-        for t in targets
-    ]
+    for t in targets:
+        more = [f"n = {t['n']:.0f}"] if "n" in t else []
+        more += [f"the {FLOOR} itself: {t[FLOOR]:.3g}"] if FLOOR in t else []
+        told = f" ({'; '.join(more)})" if more else ""
+        lines.append(
+            f"  {'met' if t['met'] else 'MISSED':7}{t['measured']:10.3f}  wanted {t['wanted']:8}"
+            f"{t['what']}{told}"
+        )
     return "\n".join(lines)

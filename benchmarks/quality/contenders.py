@@ -12,8 +12,8 @@ from models.dataset import Sample
 from candor_guard.conversation import Exchange
 from candor_guard.detectors import Detector
 from candor_guard.detectors.lexical.views import last_user_text
+from candor_guard.detectors.shipped import LEXICAL, RELATION, build_detector
 from candor_guard.verdict import LABELS
-from candor_proxy.detector import LEXICAL, RELATION, build_detector
 
 Scores = Mapping[str, Sequence[float]]
 # What a reader of whole turns sees of a long one.

@@ -11,6 +11,7 @@ from models.dataset import (
     HOLDOUT,
     LEFT_OUT,
     TESTS,
+    UNSEEN,
     DataMissingError,
     Sample,
     load,
@@ -74,7 +75,10 @@ def load_sets(shared: Path, authored: Path) -> Sets:
         f"{VALID} {name}": [s for s in valid if s.source in sources]
         for name, sources in LEFT_OUT.items()
     }
-    tests = {TESTS.get(name, name): load_test(name, shared, authored) for name in (*TESTS, HOLDOUT)}
+    tests = {
+        TESTS.get(name, name): load_test(name, shared, authored)
+        for name in (*TESTS, HOLDOUT, UNSEEN)
+    }
     return Sets(of_split(samples, "train"), {VALID: valid, **by_source, **tests}, _turns(authored))
 
 

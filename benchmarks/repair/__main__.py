@@ -13,16 +13,22 @@ from pathlib import Path
 from typing import Any
 
 import benchmarks.repair
-from benchmarks.repair import counts
 from benchmarks.repair.cases import RECORDED, SCRIPT, load_recorded, load_script, some
 from benchmarks.repair.errors import BenchmarkError
-from benchmarks.repair.live import command as live
-from benchmarks.repair.output import guard_flags, progress, write_json
-from benchmarks.repair.play import Played, play, verdicts
-from benchmarks.repair.processes import Ports, replay_servers
-from benchmarks.repair.tables import lines
-from benchmarks.repair.timing import time_first_tokens
+from candor_guard.detectors.shipped import DEFAULT
+from candor_guard.errors import MissingExtraError
 from candor_proxy.replay import Pace
+
+try:
+    from benchmarks.repair import counts
+    from benchmarks.repair.live import command as live
+    from benchmarks.repair.output import guard_flags, progress, write_json
+    from benchmarks.repair.play import Played, play, verdicts
+    from benchmarks.repair.processes import Ports, replay_servers
+    from benchmarks.repair.tables import lines
+    from benchmarks.repair.timing import time_first_tokens
+except MissingExtraError as error:
+    sys.exit(f"benchmarks.repair: error: {error}")
 
 RESULTS = Path(__file__).parents[1] / "results" / "repair.json"
 
@@ -87,7 +93,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--json", type=Path, help=f"where to write the report (without --live: {RESULTS.name})"
     )
-    parser.add_argument("--detector", default="lexical", help="as of candor-guard serve")
+    parser.add_argument("--detector", default=DEFAULT, help="as of candor-guard serve")
     parser.add_argument("--config", type=Path, help="candor.toml for the proxy, a policy say")
     parser.add_argument(
         "--limit", type=int, help="only so many conversations, or questions, of each set"

@@ -7,7 +7,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from openai import APIStatusError, DefaultHttpxClient, OpenAI, OpenAIError
+from candor_guard.errors import MissingExtraError
+
+try:
+    from openai import APIStatusError, DefaultHttpxClient, OpenAI, OpenAIError
+except ImportError as error:
+    raise MissingExtraError("the benchmark", "openai") from error
 
 TIMEOUT = 120.0
 

@@ -108,3 +108,5 @@ def _timing(part: Row) -> Iterator[str]:
                 f"{row['first_p95_ms']:8.2f}  added to bare pass-through {added['value']:.2f} "
                 f"[{added['low']:.2f}, {added['high']:.2f}]"
             )
+        told = "  ".join(f"{share} {ms:.1f}" for share, ms in rows["guard"]["first_ms"].items())
+        yield f"  {turns:8}guard, distribution: {told}"

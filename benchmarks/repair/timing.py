@@ -19,7 +19,7 @@ from benchmarks.repair.processes import Ports
 from benchmarks.repair.spread import median_difference, quantile
 
 _GATED_AT_MOST = 24
-_P95 = 0.95
+_SHARES = (0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 Samples = dict[str, list[float]]
 
 
@@ -51,13 +51,14 @@ def time_first_tokens(
 
 
 def summary(samples: Mapping[str, Sequence[float]]) -> dict[str, Any]:
-    """Return median, 95th percentile and what was added, in milliseconds, by contender."""
+    """Return the distribution and what was added, in milliseconds, by contender."""
     direct, floor = samples["direct"], samples["bare pass-through"]
     return {
         name: {
             "n": len(times),
             "first_p50_ms": round(statistics.median(times), 3),
-            "first_p95_ms": round(quantile(times, _P95), 3),
+            "first_p95_ms": round(quantile(times, 0.95), 3),
+            "first_ms": {f"p{100 * x:g}": round(quantile(times, x), 3) for x in _SHARES},
             "added_to_direct_p50_ms": median_difference(times, direct).to_dict(3),
             "added_to_bare_p50_ms": median_difference(times, floor).to_dict(3),
         }

@@ -19,6 +19,7 @@ from benchmarks.overhead.load import AnswerError
 from benchmarks.soak import tables
 from benchmarks.soak.bench import bench
 from benchmarks.soak.parts import constant, growing, overload
+from candor_guard.detectors.shipped import DEFAULT
 
 RESULTS = Path(__file__).parents[1] / "results"
 _PACKAGES = ("candor-guard", "starlette", "uvicorn", "aiohttp", "uvloop", "httptools")
@@ -56,7 +57,7 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--minutes", type=float, help=f"of constant load (default {_MINUTES:g})")
     parser.add_argument("--rate", type=float, default=100.0, help="requests a second (default 100)")
-    parser.add_argument("--detector", default="lexical", help="lexical, relation or a folder")
+    parser.add_argument("--detector", default=DEFAULT, help="lexical, relation or a folder")
     parser.add_argument("--quick", action="store_true", help="tiny counts; says nothing, runs")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="default: benchmarks/results")
     return parser.parse_args()

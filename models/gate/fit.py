@@ -34,7 +34,7 @@ from models.lexical.rows import DataMissingError
 WEIGHTS = Path("src/candor_guard/detectors/gate/weights.json")
 PENALTIES = (0.3, 1.0)
 # Share of the turns at risk that must be held, in cross-validation on the train rows.
-RECALL = {"pressure": 0.99, "belief_later": 0.99, "belief_first": 0.99}
+RECALL = {"later": 0.99, "followups": 0.95, "belief_first": 0.99}
 HOLDOUT = ("holdout.jsonl",)
 
 

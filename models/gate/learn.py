@@ -14,9 +14,12 @@ from candor_guard.detectors.gate.weights import pack
 from candor_guard.detectors.lexical import FAMILIES, request_of
 from models.gate.rows import Turn
 
-FOLDS = 5
+FOLDS = 10
 _LEAST_SPREAD = 0.05  # a nearly constant fact must not explode on the rare row that has it
 _FACTS_SHARE = 0.3  # facts are scaled down, so that the penalty does not push words out for them
+# Rare words count more: the root of log(rows / rows with it), against that of one row in 150.
+_USUAL = 5.0
+_COMMONEST = 0.1
 _MOST = 32_000
 DIGITS = 5
 
@@ -59,22 +62,22 @@ def cross_validate(table: Table, head: str, penalty: float) -> tuple[list[float]
     folds = toolkit("sklearn.model_selection").GroupKFold(n_splits=FOLDS)
     margins = [0.0] * len(table.turns)
     for train, held in folds.split(table.matrix, groups=[t.group for t in table.turns]):
-        model = _logistic(table, head, penalty, train.tolist())
-        for index, value in zip(held, model.decision_function(table.matrix[held]), strict=True):
+        weights, bias = _logistic(table, head, penalty, train.tolist())
+        for index, value in zip(held, table.matrix[held] @ weights + bias, strict=True):
             margins[index] = float(value)
     return margins, _loss(table, head, margins)
 
 
 def fit_head(table: Table, head: str, penalty: float) -> dict[str, Any]:
     """Fit on all rows and return the head as it is stored."""
-    model = _logistic(table, head, penalty, list(range(len(table.turns))))
-    coefficients = model.coef_[0].tolist()
+    weights, bias = _logistic(table, head, penalty, list(range(len(table.turns))))
+    coefficients = weights.tolist()
     hashed, facts = coefficients[:BUCKETS], coefficients[BUCKETS:]
     scale = max(map(abs, hashed)) / _MOST or 1.0
     raw = [weight / spread for weight, spread in zip(facts, table.scales, strict=True)]
     shift = sum(weight * mean for weight, mean in zip(raw, table.means, strict=True))
     return {
-        "bias": round(float(model.intercept_[0]) - shift, DIGITS),
+        "bias": round(bias - shift, DIGITS),
         "scale": scale,
         "buckets": pack([round(weight / scale) for weight in hashed]),
         "facts": [round(weight, DIGITS) for weight in raw],
@@ -85,14 +88,33 @@ def _target(turn: Turn, head: str) -> float | None:
     return turn.pressure if head == "pressure" else turn.belief
 
 
-def _logistic(table: Table, head: str, penalty: float, rows: Sequence[int]) -> Any:
+def _logistic(table: Table, head: str, penalty: float, rows: Sequence[int]) -> tuple[Any, float]:
+    """Return the weights of all columns and the bias."""
     known = [i for i in rows if _target(table.turns[i], head) is not None]
     model = toolkit("sklearn.linear_model").LogisticRegression(
         C=penalty, max_iter=2_000, solver="liblinear", random_state=0
     )
     targets = [_target(table.turns[i], head) for i in known]
-    weights = [table.turns[i].weight for i in known]
-    return model.fit(table.matrix[known], targets, sample_weight=weights)
+    counts = [table.turns[i].weight for i in known]
+    rarity = _rarity(table.matrix[known], head)
+    matrix = table.matrix[known] @ toolkit("scipy.sparse").diags(rarity)
+    model.fit(matrix, targets, sample_weight=counts)
+    return model.coef_[0] * rarity, float(model.intercept_[0])
+
+
+def _rarity(matrix: Any, head: str) -> Any:
+    """Return by column how much it is stretched; facts keep their scale, and so do beliefs.
+
+    What gives pressure away are common words in rare company; a belief may be about anything.
+    """
+    numpy = toolkit("numpy")
+    scales = numpy.ones(matrix.shape[1])
+    if head != "pressure":
+        return scales
+    rows = matrix[:, :BUCKETS].getnnz(axis=0)
+    told = numpy.log(matrix.shape[0] / (rows + 1))
+    scales[:BUCKETS] = numpy.sqrt(numpy.maximum(told, _COMMONEST) / _USUAL)
+    return scales
 
 
 def _loss(table: Table, head: str, margins: Sequence[float]) -> float:

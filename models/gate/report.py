@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from candor_guard.detectors.gate import LinearGate
@@ -14,6 +14,9 @@ from models.gate.rows import Turn
 TRADE_OFF = (0.97, 0.98, 0.985, 0.99, 0.995)
 RESAMPLES = 1_000
 _HIGHEST = 3.0  # no belief head is ever switched off
+_LOWEST = 0.35  # share of the follow-ups at risk whose log odds are tried as the pressure limit
+_FOLLOWUPS = "followups"
+_SHARES = {"followups": 0.5}  # the trade-off asks next to nothing of the follow-ups alone
 # Where every user presses or believes in the same few words, recall is no measure.
 _EASY = frozenset(("spiral", "schizobench", "transcripts_weak"))
 
@@ -22,27 +25,49 @@ Limits = dict[str, float]
 
 
 def choose(turns: Sequence[Turn], margins: Margins, recall: Mapping[str, float]) -> Limits:
-    """Return the highest thresholds that catch the wanted shares of the turns at risk.
+    """Return the limits that hold the fewest harmless turns and catch the wanted shares.
+
+    The limits of pressure and belief are chosen together: a turn is held by either, so that each
+    head need not catch by itself what the other one has.
 
     Args:
         turns: Train rows.
         margins: Their cross-validated log odds by head.
-        recall: Share to catch of ``pressure``, ``belief_later`` and ``belief_first``.
+        recall: Share to catch of the turns at risk after an answer (``later``), of the follow-ups
+            among them (``followups``) and of beliefs in a first turn (``belief_first``).
     """
-    pressure, belief = margins["pressure"], margins["belief"]
-    told = [i for i, t in enumerate(turns) if t.file not in _EASY or t.at_fault]
-    pressed = [i for i in told if turns[i].pressure == 1]
-    believed = [i for i in told if turns[i].belief == 1]
-    limit = _floor([pressure[i] for i in pressed], recall["pressure"])
-    later = [i for i in believed if turns[i].has_earlier]
-    # What is held as pressure anyway needs no second reason.
-    rest = [math.inf if pressure[i] >= limit else belief[i] for i in later]
-    first = [belief[i] for i in believed if not turns[i].has_earlier]
+    told = [i for i, t in enumerate(turns) if t.risk == 1 and (t.file not in _EASY or t.at_fault)]
+    later = [i for i in told if turns[i].has_earlier]
+    first = [margins["belief"][i] for i in told if not turns[i].has_earlier]
+    best = min(_candidates(turns, margins, later, recall), key=lambda found: found[0])
     return {
-        "pressure": limit,
-        "belief_later": min(_HIGHEST, _floor(rest, recall["belief_later"])),
+        "pressure": best[1],
+        "belief_later": best[2],
         "belief_first": _floor(first, recall["belief_first"]),
     }
+
+
+def _candidates(
+    turns: Sequence[Turn], margins: Margins, later: Sequence[int], recall: Mapping[str, float]
+) -> Iterator[tuple[float, float, float]]:
+    """Yield how many harmless turns after an answer each pair of limits holds, and the pair."""
+    pressure, belief = margins["pressure"], margins["belief"]
+    ordinary = [i for i, t in enumerate(turns) if _is_ordinary(t)]
+    risky = [i for i in later if turns[i].file == _FOLLOWUPS]
+    for limit in sorted(_down(pressure[i]) for i in risky)[: int(_LOWEST * len(risky))]:
+        needed = [
+            # What is held as pressure anyway needs no second reason.
+            _floor([math.inf if pressure[i] >= limit else belief[i] for i in chosen], share)
+            for chosen, share in ((later, recall["later"]), (risky, recall["followups"]))
+        ]
+        second = min(_HIGHEST, *needed)
+        held = sum(pressure[i] >= limit or belief[i] >= second for i in ordinary)
+        yield held, limit, second
+
+
+def _is_ordinary(turn: Turn) -> bool:
+    """Whether a turn was written to follow an answer, and nothing is at stake."""
+    return turn.risk == 0 and turn.has_earlier and turn.file != "grafts"
 
 
 def curve(turns: Sequence[Turn], margins: Margins, recalls: Iterable[float]) -> dict[str, Any]:
@@ -50,7 +75,7 @@ def curve(turns: Sequence[Turn], margins: Margins, recalls: Iterable[float]) -> 
     return {
         str(recall): share_table(turns, holds(turns, margins, choose(turns, margins, wanted)), 0)
         for recall in recalls
-        for wanted in [dict.fromkeys(("pressure", "belief_later", "belief_first"), recall)]
+        for wanted in [{**_SHARES, "later": recall, "belief_first": recall}]
     }
 
 
@@ -84,8 +109,8 @@ def share_table(
         "pressure": [t.pressure == 1 for t in turns],
         "belief": [t.risk == 1 and t.pressure != 1 and t.file not in _EASY for t in turns],
         "at_fault": [t.at_fault for t in turns],
-        "followups_at_risk": [t.file == "followups" and t.risk == 1 for t in turns],
-        "followups_harmless": [t.file == "followups" and t.risk == 0 for t in turns],
+        "followups_at_risk": [t.file == _FOLLOWUPS and t.risk == 1 for t in turns],
+        "followups_harmless": [t.file == _FOLLOWUPS and t.risk == 0 for t in turns],
         "authored_follow_ups": [t.variant in ("nonpush", "restate") for t in turns],
         "new_topic": [t.file == "grafts" for t in turns],
         "ordinary_first": [t.file == "ordinary" and t.risk == 0 for t in turns],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable
 from contextlib import aclosing
 
 from starlette.responses import Response
@@ -107,6 +107,9 @@ class _Answer:
         try:
             async with aclosing(events):
                 async for event in events:
+                    if isinstance(event, Data):  # at once: there are hundreds in a stream
+                        await self._body(event.data)
+                        continue
                     await self._take(event)
                     if isinstance(event, Holding) and self._request.stream:
                         await self._wait_patiently(events)
@@ -217,15 +220,15 @@ class _Answer:
             await self._send_body(content)
         await self._end()
 
-    async def _send_start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+    def _send_start(self, status: int, headers: list[tuple[bytes, bytes]]) -> Awaitable[None]:
         self._headers_out = True
-        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+        return self._send({"type": "http.response.start", "status": status, "headers": headers})
 
-    async def _send_body(self, data: bytes) -> None:
-        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+    def _send_body(self, data: bytes) -> Awaitable[None]:
+        return self._send({"type": "http.response.body", "body": data, "more_body": True})
 
-    async def _end(self) -> None:
-        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+    def _end(self) -> Awaitable[None]:
+        return self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 def _log_content(outcome: Outcome) -> None:

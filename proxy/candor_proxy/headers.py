@@ -10,6 +10,7 @@ RawHeaders = list[tuple[bytes, bytes]]
 
 # By whoever sends the message on.
 _SET_ANEW = frozenset({"host", "content-length", "expect"})
+_SET_ANEW_ALL = _SET_ANEW | {"accept-encoding"}
 # They describe bytes that a rewritten body no longer has.
 _OF_THE_BYTES = frozenset({"content-length", "content-md5", "digest", "content-digest", "etag"})
 _BODILESS = frozenset({204, 304})
@@ -22,16 +23,12 @@ def to_upstream(raw: Iterable[tuple[bytes, bytes]], *, identity: bool) -> Header
         raw: Lower-case names, as ASGI gives them.
         identity: Ask for an unencoded body, because it has to be read.
     """
-    pairs = end_to_end((name.decode("latin-1"), value.decode("latin-1")) for name, value in raw)
+    pairs = end_to_end([(name.decode("latin-1"), value.decode("latin-1")) for name, value in raw])
+    dropped = _SET_ANEW_ALL if identity else _SET_ANEW
     kept = [
-        (name, value)
-        for name, value in pairs
-        if name not in _SET_ANEW and not name.startswith("x-candor-")
+        pair for pair in pairs if pair[0] not in dropped and not pair[0].startswith("x-candor-")
     ]
-    if identity:
-        kept = [pair for pair in kept if pair[0] != "accept-encoding"]
-        kept.append(("accept-encoding", "identity"))
-    return tuple(kept)
+    return (*kept, ("accept-encoding", "identity")) if identity else tuple(kept)
 
 
 def to_client(

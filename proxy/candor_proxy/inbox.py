@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Coroutine
 from typing import Any
 
 from starlette.types import Message, Receive, Send
@@ -28,10 +28,10 @@ class Inbox:
     def answering(self, send: Send) -> Send:
         """Return a `send` for the work: servers report the end of a response as a leaving too."""
 
-        async def noting(message: Message) -> None:
-            last = message["type"] == "http.response.body" and not message.get("more_body", False)
-            self._answered = self._answered or last
-            await send(message)
+        def noting(message: Message) -> Awaitable[None]:
+            if message["type"] == "http.response.body" and not message.get("more_body", False):
+                self._answered = True
+            return send(message)
 
         return noting
 
@@ -41,16 +41,9 @@ class Inbox:
         Raises:
             ClientGoneError: If the client leaves before its end.
         """
-        more = True
-        while more:
-            message = await self._receive()
-            more = message.get("more_body", False)
-            if not more:
-                self._read.set()  # also when the client left: `run` has to know
-            if message["type"] == "http.disconnect":
-                raise ClientGoneError
-            if data := message.get("body", b""):
-                yield data
+        while not self._read.is_set():
+            if piece := await self._piece():
+                yield piece
 
     async def body(self, limit: int) -> bytes:
         """Return the whole body.
@@ -59,12 +52,22 @@ class Inbox:
             BodyTooLargeError: If it has more than `limit` bytes.
             ClientGoneError: If the client leaves before its end.
         """
-        body = bytearray()
-        async for piece in self.pieces():
-            body += piece
-            if len(body) > limit:
+        pieces, size = list[bytes](), 0
+        while not self._read.is_set():
+            pieces.append(await self._piece())
+            size += len(pieces[-1])
+            if size > limit:
                 raise BodyTooLargeError
-        return bytes(body)
+        return b"".join(pieces)
+
+    async def _piece(self) -> bytes:
+        message = await self._receive()
+        if not message.get("more_body", False):
+            self._read.set()  # also when the client left: `run` has to know
+        if message["type"] == "http.disconnect":
+            raise ClientGoneError
+        body: bytes = message.get("body", b"")
+        return body
 
     async def run(self, work: Coroutine[Any, Any, None]) -> bool:
         """Do the work, cancelling it the moment the client leaves; returns whether it was done.
@@ -77,12 +80,14 @@ class Inbox:
 
         async def watch() -> None:
             nonlocal left
-            await self._left()
+            await self._read.wait()
+            while (await self._receive())["type"] != "http.disconnect":
+                pass
             if doing is not None and not self._answered:  # else all that is left is to tidy up
                 left = True
                 doing.cancel()
 
-        watcher = asyncio.ensure_future(watch())
+        watcher = asyncio.create_task(watch())
         try:
             await work
         except (Exception, asyncio.CancelledError):
@@ -93,11 +98,6 @@ class Inbox:
         if left and doing is not None and doing.uncancel():
             raise asyncio.CancelledError  # somebody else wants an end, too
         return not left
-
-    async def _left(self) -> None:
-        await self._read.wait()
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
 
 
 async def end_task(task: asyncio.Future[Any]) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
+from functools import cache
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -79,10 +79,16 @@ class Metrics:
             "candor_requests_in_flight", "Guarded requests being answered",
             registry=registry, multiprocess_mode="livesum",
         )  # fmt: skip
+        # What every request needs; the labels have few values, and finding their metric takes as
+        # long as all the counting.
+        self._requests_of = cache(self._requests.labels)
+        self._calls_of = cache(self._calls.labels)
+        self._call_seconds_of = cache(self._call_seconds.labels)
+        self._tokens_of = cache(self._tokens.labels)
 
     def observe(self, surface: str, outcome: Outcome) -> None:
         """Count one guarded reply."""
-        self._requests.labels(surface, outcome.mode, outcome.action, outcome.evaluated).inc()
+        self._requests_of(surface, outcome.mode, outcome.action, outcome.evaluated).inc()
         self._guard_seconds.observe(outcome.guard_seconds)
         for label in outcome.labels:
             self._labels.labels(label).inc()
@@ -94,9 +100,9 @@ class Metrics:
             told = (outcome.probe[key] or "none" for key in ("purpose", "result", "ruling"))
             self._probes.labels(*told).inc()
         for attempt in outcome.attempts:
-            self._calls.labels(attempt.purpose, attempt.result).inc()
-            self._call_seconds.labels(attempt.purpose).observe(attempt.seconds)
-            self._tokens.labels(attempt.purpose).inc(total_tokens(attempt.usage))
+            self._calls_of(attempt.purpose, attempt.result).inc()
+            self._call_seconds_of(attempt.purpose).observe(attempt.seconds)
+            self._tokens_of(attempt.purpose).inc(total_tokens(attempt.usage))
 
     def upstream_failed(self, kind: str) -> None:
         """Count a failure of the upstream; `kind` is the exception's name."""
@@ -110,14 +116,9 @@ class Metrics:
         """Count a client that left early."""
         self._gone.inc()
 
-    @contextmanager
-    def in_flight(self) -> Iterator[None]:
+    def in_flight(self) -> AbstractContextManager[object]:
         """Count a request while it is being answered."""
-        self._in_flight.inc()
-        try:
-            yield
-        finally:
-            self._in_flight.dec()
+        return self._in_flight.track_inprogress()
 
     def render(self) -> bytes:
         """Return the text exposition; of all workers where there are several."""

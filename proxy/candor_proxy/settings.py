@@ -26,6 +26,7 @@ from pydantic_settings import (
 )
 from typing_extensions import override
 
+from candor_guard.detectors.shipped import DEFAULT, NAMES
 from candor_guard.errors import ConfigurationError
 from candor_guard.flow import Annotate
 from candor_guard.policy import Policy
@@ -92,7 +93,8 @@ class Settings(BaseSettings):
     port: int = Field(default=8400, ge=0, le=65535, description="0 picks a free one")
     workers: int = Field(default=1, ge=1, le=256, description="processes that share the port")
     detector: str = Field(
-        default="lexical", description="what reads the replies: lexical|relation|a model folder"
+        default=DEFAULT,
+        description=f"what reads the replies: {'|'.join(NAMES)}|a model folder",
     )
     models: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)] = Field(
         default=(), description="with upstream litellm: all that may be asked for; none: any"

@@ -116,14 +116,13 @@ def _join_parts(parts: Iterable[Any], param: str) -> tuple[str, bool]:
 
 
 def _message(entry: object, index: int) -> Message:
-    where = f"messages.{index}"
     if not isinstance(entry, Mapping):
+        where = f"messages.{index}"
         raise InvalidRequestError(f"{where} must be an object with role and content", param=where)
-    role = entry.get("role")
+    role, content = entry.get("role"), entry.get("content")
     if not isinstance(role, str) or role not in ROLES:
-        known = ", ".join(sorted(ROLES))
-        raise InvalidRequestError(
-            f"{where}.role is {role!r}; known roles: {known}", param=f"{where}.role"
-        )
-    text, media = text_of(entry.get("content"), param=f"{where}.content")
-    return Message(role, text, media)
+        where, known = f"messages.{index}.role", ", ".join(sorted(ROLES))
+        raise InvalidRequestError(f"{where} is {role!r}; known roles: {known}", param=where)
+    if isinstance(content, str):  # nearly all, and there may be hundreds
+        return Message(role, content)
+    return Message(role, *text_of(content, param=f"messages.{index}.content"))

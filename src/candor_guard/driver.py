@@ -90,16 +90,15 @@ async def drive(
 ) -> AsyncGenerator[Event, None]:
     """Run a flow to its end; see `candor_guard.guard.Guard.events`."""
     calls = _Calls(upstream, template, request)
-    answer: Answer = None
-    failure: Exception | None = None
+    answer: Answer | Exception = None
     try:
         while True:
             try:
-                step = flow.throw(failure) if failure else flow.send(answer)
+                step = flow.throw(answer) if isinstance(answer, Exception) else flow.send(answer)
             except StopIteration as stop:
                 yield Finished(stop.value)
                 return
-            answer = failure = None
+            answer = None
             match step:
                 case Start():
                     head = await calls.response(step.call)
@@ -116,9 +115,10 @@ async def drive(
                     try:
                         answer = await _do(step, calls, runner)
                     except (DetectorError, InvalidRequestError, UpstreamError) as error:
-                        failure = error
+                        answer = error
     finally:
         flow.close()
+        answer = None  # a failure's traceback holds this frame, and that the request's body
         await calls.close_all()
 
 
@@ -157,6 +157,7 @@ class _Calls:
         self._opening: dict[int, asyncio.Task[UpstreamResponse]] = {}
         self._fetching: dict[int, asyncio.Task[SideReply]] = {}
         self._reading: dict[int, asyncio.Task[bytes]] = {}
+        self._drained: set[int] = set()
         self._closed: set[int] = set()
 
     async def send(self, step: Send) -> None:
@@ -170,15 +171,19 @@ class _Calls:
         await asyncio.sleep(0)
 
     async def response(self, call: int) -> UpstreamResponse:
+        # No name for the task: the traceback of its failure would hold it, in a circle.
+        if self._opening[call].done():
+            return self._opening[call].result()
         return await asyncio.shield(self._opening[call])
 
     async def head(self, call: int, deadline: float | None) -> ReplyHead | None:
+        if deadline is None:
+            return _head(await self.response(call), stream=self._stream)
         try:
             async with asyncio.timeout(_left(deadline)):
-                response = await self.response(call)
+                return _head(await self.response(call), stream=self._stream)
         except TimeoutError:
             return None
-        return _head(response, stream=self._stream)
 
     async def fetch(self, step: Fetch) -> SideReply | None:
         try:
@@ -191,7 +196,10 @@ class _Calls:
         reading = self._reading.pop(call, None)
         if reading is not None:
             return await reading
-        return await self._opening[call].result().read()
+        data = await self._opening[call].result().read()
+        if not data:
+            self._drained.add(call)
+        return data
 
     async def receive(self, step: Receive) -> bytes | Literal[Beside.ENDED] | None:
         if step.beside is not None:
@@ -234,11 +242,14 @@ class _Calls:
         return SideReply(head, bytes(body))
 
     async def close(self, *calls: int) -> None:
-        # In tasks of their own: under anyio a cancelled scope cancels every further await, too.
         fresh = set(calls) - self._closed
         self._closed |= fresh
-        closing = asyncio.gather(*(asyncio.create_task(self._close(call)) for call in fresh))
-        await asyncio.shield(closing)
+        # In tasks of their own: under anyio a cancelled scope cancels every further await, too.
+        if open_yet := fresh - self._drained:
+            closing = asyncio.gather(*(asyncio.create_task(self._close(c)) for c in open_yet))
+            await asyncio.shield(closing)
+        for call in fresh & self._drained:  # nothing left that a cancellation could leave open
+            await self._opening[call].result().aclose()
 
     async def _close(self, call: int) -> None:
         opening = self._opening[call]
@@ -249,6 +260,7 @@ class _Calls:
 
     async def close_all(self) -> None:
         await self.close(*self._opening)
+        self._opening.clear()
 
 
 def _left(deadline: float | None) -> float | None:

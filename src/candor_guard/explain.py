@@ -8,7 +8,7 @@ quotes the conversation, so it is an answer for whoever sent it, and nothing for
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol, get_args, runtime_checkable
 
 from candor_guard.conversation import Conversation, Exchange
@@ -17,7 +17,7 @@ from candor_guard.detectors.runner import DetectorRunner
 from candor_guard.errors import InvalidRequestError
 from candor_guard.guard import Guard
 from candor_guard.neutral import neutral_claim
-from candor_guard.policy import Policy, Situation, decide, suspects
+from candor_guard.policy import Decision, Policy, Situation, decide, suspects
 from candor_guard.probe import Finding, Purpose, question
 from candor_guard.regeneration import find_instruction
 from candor_guard.regeneration.strategies import STRATEGIES, Edit, plan
@@ -47,12 +47,13 @@ class Decided:
     Attributes:
         action: ``pass``, ``flag``, ``block``, ``regenerate``, or ``probe`` (ask upstream first).
         reason: Why, in one sentence.
-        otherwise: What happens when the probe decides nothing; None without a probe.
+        then: What happens after the probe, by what it brings: ``confirmed``, ``cleared``, ``open``
+            (the model cannot tell) or ``useless`` (no answer that can be read); None without one.
     """
 
     action: str
     reason: str
-    otherwise: str | None = None
+    then: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +63,15 @@ class ProbeCall:
     Attributes:
         purpose: ``capitulation`` or ``drift``.
         asked: Whether it is the one that the policy asks about this reply.
+        shows_reply: Whether the reply is shown, as is done where the detector let it pass.
+        model: That is asked; None: the one of the request.
         messages: All that the upstream would see; empty where there is nothing to ask.
     """
 
     purpose: str
     asked: bool
+    shows_reply: bool
+    model: str | None
     messages: tuple[Message, ...]
 
 
@@ -150,7 +155,7 @@ def explain(guard: Guard, messages: object, reply: str) -> Explanation:
     request = _request(messages)
     unread = _unread(guard.policy, request, risk)
     wanted = () if unread else _wanted(guard, verdict)
-    probes = _probes(exchange, wanted, show_reply=not verdict.flagged)
+    probes = _probes(guard.policy, exchange, wanted, show_reply=not verdict.flagged)
     asked = next((probe.purpose for probe in probes if probe.asked), None)
     return Explanation(
         mode=guard.policy.mode,
@@ -209,12 +214,39 @@ def _unread(policy: Policy, request: GuardedRequest, risk: Risk) -> Decided | No
 def _decided(policy: Policy, verdict: Verdict, asked: str | None) -> Decided:
     if verdict.not_evaluated is not None:
         return Decided("pass", f"The detector declined to judge: {verdict.not_evaluated}.")
-    plain = str(decide(policy, Situation(policy.mode, verdict)))
+    plain = _next(policy, verdict)
     if asked is None:
         return Decided(plain, f"{_found(verdict)}{_limits(policy, plain, verdict)}.")
-    also = ", while the first regeneration is under way" if policy.probe == "parallel" else ""
+    both = policy.probe == "parallel" and plain == Decision.REGENERATE
+    also = ", while the first regeneration is under way" if both else ""
     told = f"{_found(verdict)}; the upstream is asked about {asked} first{also}."
-    return Decided("probe", told, otherwise=plain)
+    return Decided("probe", told, _after_probe(policy, verdict))
+
+
+def _after_probe(policy: Policy, verdict: Verdict) -> Mapping[str, str]:
+    unsure = verdict.labels == {"drift"}
+    return {
+        "confirmed": _next(policy, replace(verdict, flagged=True)),
+        "cleared": _next(policy, replace(verdict, flagged=False)),
+        "open": _next(policy, verdict, doubtful=unsure),
+        "useless": _next(policy, verdict),
+    }
+
+
+def _next(policy: Policy, verdict: Verdict, *, doubtful: bool = False) -> str:
+    affordable = policy.max_extra_calls > 0 and _no_budget_is_zero(policy)
+    situation = Situation(policy.mode, verdict, affordable=affordable, doubtful=doubtful)
+    return str(decide(policy, situation))
+
+
+def _no_budget_is_zero(policy: Policy) -> bool:
+    """Whether the first further call of a quiet minute would be made."""
+    limits = (
+        policy.max_extra_tokens,
+        policy.max_extra_calls_per_minute,
+        policy.max_extra_tokens_per_minute,
+    )
+    return 0 not in limits
 
 
 def _found(verdict: Verdict) -> str:
@@ -237,27 +269,29 @@ def _limits(policy: Policy, action: str, verdict: Verdict) -> str:
         return ""
     if policy.mode != "enforce":
         return f", but the mode is {policy.mode}"
-    return ", but no regeneration is allowed"
+    return ", but the policy allows no regeneration"
 
 
 # -- what would be sent ---------------------------------------------------------------------------
 
 
 def _probes(
-    exchange: Exchange, wanted: tuple[Purpose, ...], *, show_reply: bool
+    policy: Policy, exchange: Exchange, wanted: tuple[Purpose, ...], *, show_reply: bool
 ) -> tuple[ProbeCall, ...]:
     calls: list[ProbeCall] = []
     for purpose in (*wanted, *(other for other in get_args(Purpose) if other not in wanted)):
         put = question(exchange.conversation, exchange.reply, purpose, show_reply=show_reply)
         asked = put is not None and purpose in wanted and not any(call.asked for call in calls)
-        calls.append(ProbeCall(purpose, asked, put.messages if put is not None else ()))
+        messages = put.messages if put is not None else ()
+        calls.append(ProbeCall(purpose, asked, show_reply, policy.probe_model, messages))
     return tuple(calls)
 
 
 def _wanted(guard: Guard, verdict: Verdict) -> tuple[Purpose, ...]:
     policy = guard.policy
     kept = min(policy.max_attempts, 1)  # the call that probes leave to a regeneration
-    if policy.mode != "enforce" or policy.max_extra_calls <= kept:
+    affordable = policy.max_extra_calls > kept and _no_budget_is_zero(policy)
+    if policy.mode != "enforce" or not affordable:
         return ()
     bars = policy.resolve_probe_bars(guard.detector.operating_points)
     return suspects(policy, verdict, bars)

@@ -17,8 +17,8 @@ from typing_extensions import override
 from candor_guard.budget import Budget
 from candor_guard.conversation import Conversation, Exchange
 from candor_guard.detectors import Detector
-from candor_guard.detectors.lexical import LexicalDetector
 from candor_guard.detectors.runner import DetectorRunner
+from candor_guard.detectors.shipped import build_detector
 from candor_guard.driver import Data, Event, Finished, Holding, Started, clock, drive
 from candor_guard.errors import (
     ConfigurationError,
@@ -26,7 +26,7 @@ from candor_guard.errors import (
     ReplyRefusedError,
     UpstreamError,
 )
-from candor_guard.flow import Annotate, FlowContext, guard_flow
+from candor_guard.flow import Annotate, Flow, FlowContext, guard_flow
 from candor_guard.frames import Progress, batches, count, reporting
 from candor_guard.outcome import Observer, Outcome
 from candor_guard.policy import Mode, Policy
@@ -65,7 +65,7 @@ class Guard:
         observers: Iterable[Observer] = (),
     ) -> None:
         _need_parts(detector, policy, upstream, observers)
-        self.detector: Detector = LexicalDetector() if detector is None else detector
+        self.detector: Detector = build_detector() if detector is None else detector
         self.policy = Policy() if policy is None else policy
         self.upstream = upstream
         self._observers = tuple(observers)
@@ -151,7 +151,7 @@ class Guard:
 
     # -- the whole loop -------------------------------------------------------------------------
 
-    async def events(
+    def events(
         self,
         request: GuardedRequest,
         template: UpstreamRequest,
@@ -193,14 +193,8 @@ class Guard:
             budget=self._budget,
             content=content,
         )
-        flow = guard_flow(context)
-        async with aclosing(
-            drive(flow, self._need_upstream(), self._runner, request, template)
-        ) as events:
-            async for event in events:
-                if isinstance(event, Finished):
-                    self._observe(event.outcome)
-                yield event
+        flow = self._observed(guard_flow(context))
+        return drive(flow, self._need_upstream(), self._runner, request, template)
 
     async def complete(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Answer a Chat Completions request; returns the response's JSON body.
@@ -264,12 +258,14 @@ class Guard:
             raise ConfigurationError("this Guard has no upstream; pass Guard(upstream=...)")
         return self.upstream
 
-    def _observe(self, outcome: Outcome) -> None:
+    def _observed(self, flow: Flow) -> Flow:
+        outcome = yield from flow
         for observer in self._observers:
             try:
                 observer(outcome)
             except Exception:  # noqa: BLE001 - whoever watches must not break what is watched
                 _log.exception("observer failed (%s)", outcome.request_id)
+        return outcome
 
 
 def _rebuilt(

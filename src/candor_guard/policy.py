@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from candor_guard.errors import ConfigurationError
 from candor_guard.probe import Purpose
@@ -26,12 +27,30 @@ ORDERS: Mapping[str, tuple[Strategy, ...]] = MappingProxyType({
 RECALL = "recall"
 _WITHOUT_RECALL = "sensitive"
 _LEAST_SENTENCES = 2
+_LONGEST = 60  # characters of a bad value that its error repeats
 
 
 class Policy(BaseModel):
-    """How careful to be and what it may cost. Immutable; all times are seconds."""
+    """How careful to be and what it may cost. Immutable; all times are seconds.
+
+    Raises:
+        ConfigurationError: If a field has a value that it cannot have, or there is no such field.
+            As a field of another pydantic model it is part of that model's ``ValidationError``.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    if not TYPE_CHECKING:  # type checkers read the fields instead
+
+        def __init__(self, **fields: Any) -> None:
+            try:
+                super().__init__(**fields)
+            except ValidationError as error:
+                raise ConfigurationError("; ".join(_problems(error))) from None
+
+        # As pydantic marks its own: validation inside another model then does not come through
+        # here, and reports the field's full path.
+        __init__.__pydantic_base_init__ = True
 
     mode: Mode = Field(
         default="enforce",
@@ -165,6 +184,28 @@ class Policy(BaseModel):
     def order(self, label: str) -> tuple[Strategy, ...]:
         """Return the strategies for a label, in order."""
         return next((own for name, own in self.strategies.items() if name == label), ORDERS[label])
+
+
+def _problems(error: ValidationError) -> Iterator[str]:
+    """Say of each bad field what it should be."""
+    for problem in error.errors(include_url=False):
+        name = ".".join(map(str, problem["loc"]))
+        if problem["type"] == "extra_forbidden":
+            near = get_close_matches(name, Policy.model_fields, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(_names())}"
+            yield f"a policy has no field {name!r}; {hint}"
+        else:
+            wish = problem["msg"].removeprefix("Input ")
+            yield f"policy.{name}: {wish[:1].lower()}{wish[1:]}, not {_short(problem['input'])}"
+
+
+def _names() -> list[str]:
+    return sorted(Policy.model_fields)
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
 def _point(name: str, operating_points: Mapping[str, Mapping[str, float]]) -> Mapping[str, float]:

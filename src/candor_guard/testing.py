@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from typing_extensions import override
+
 from candor_guard.conversation import Conversation, Exchange
 from candor_guard.errors import UpstreamError
 from candor_guard.upstreams import Headers, UpstreamRequest
@@ -39,6 +41,10 @@ def finding_text(judgement: str, **fields: Any) -> str:
     """Return a probe's answer as a model would write it, other fields instead of the usual ones."""
     usual = {"claim": "The claim.", "new_evidence": False, "why": "Because.", "confidence": 0.9}
     return json.dumps({**usual, "judgement": judgement, **fields})
+
+
+# To questions that show the reply, and to those that do not.
+_UNDECIDED = finding_text("uncertain", confidence=0.0, answer="unrelated")
 
 
 def is_probe(body: bytes) -> bool:
@@ -138,7 +144,7 @@ class FakeUpstream:
 
     replies: Sequence[FakeReply | UpstreamError]
     probes: Sequence[FakeReply | UpstreamError] = field(
-        default_factory=lambda: [FakeReply.chat(finding_text("uncertain"))], kw_only=True
+        default_factory=lambda: [FakeReply.chat(_UNDECIDED)], kw_only=True
     )
     requests: list[UpstreamRequest] = field(default_factory=list)
     responses: list[FakeResponse] = field(default_factory=list)
@@ -225,3 +231,35 @@ class FakeDetector:
             Reading(self.scores(exchange), signals, not_evaluated=self.not_evaluated)
             for exchange in exchanges
         ]
+
+
+def _at_once() -> None:
+    pass
+
+
+@dataclass(slots=True)
+class SlowGateDetector(FakeDetector):
+    """A detector whose gate takes time, in a thread, behind a first look that takes none.
+
+    Attributes:
+        pause: Called by every gating, to take its time: `time.sleep` with a number, or an event's
+            ``wait``.
+        plain: What the first look says of a conversation; default: that it cannot tell.
+        gated: Every conversation that the slow gate judged, in order.
+    """
+
+    inline: bool = False
+    pause: Callable[[], object] = _at_once
+    plain: Callable[[Conversation], Risk | None] = lambda _: None
+    gated: list[Conversation] = field(default_factory=list)
+
+    def pre_gate(self, conversation: Conversation) -> Risk | None:
+        """Answer as scripted, at once."""
+        return self.plain(conversation)
+
+    @override
+    def gate(self, conversation: Conversation) -> Risk:
+        """Answer as scripted, after the pause."""
+        self.gated.append(conversation)
+        self.pause()
+        return FakeDetector.gate(self, conversation)

@@ -32,8 +32,9 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="pins processes and r
 def report() -> dict[str, Any]:
     """All of it, tiny."""
     plan = Plan(
-        rounds=1, seconds=0.02, connections=(1, 2), rate=100, stream_seconds=0.01, gap_ms=0.2
-    )
+        rounds=1, seconds=0.02, connections=(1, 2), rate=100, stream_seconds=0.01, gap_ms=0.2,
+        stream_rounds=2, paced_words=30, paced_seconds=0.05,
+    )  # fmt: skip
     with stand("lexical", None) as running:
         kinds = sort_conversations(running["enforce"])
         there = tuple(c for c in CONTENDERS if c.server in running)
@@ -62,6 +63,8 @@ def test_every_contender_is_measured_on_the_path_it_claims(report: dict[str, Any
     paced = report["streams, paced"]["1 connections"]
     assert all(0 < row["first_p50_ms"] < row["last_p50_ms"] for row in paced.values())
     assert TENTH not in paced
+    whole = report["streams, at once"]["1 connections"]
+    assert min(row["n"] for row in (*paced.values(), *whole.values())) >= 2
 
 
 @linux
@@ -119,7 +122,8 @@ def test_targets_are_ratios_within_the_run() -> None:
     busy = {name: cell(5, done=count) for name, count in
             ((DIRECT, 900), (FLOOR, 100), (UNGATED, 60), (TENTH, 40), (LITELLM, 4))}  # fmt: skip
     rows = figures.rows({"1 connections": calm, "64 connections": busy})
-    paced = {"1 connections": {FLOOR: {"first_p50_ms": 6.0}, UNGATED: {"first_p50_ms": 6.7}}}
+    paced = {"1 connections": {FLOOR: {"first_p50_ms": 6.0, "n": 30}, UNGATED:
+                               {"first_p50_ms": 6.7, "n": 28}}}  # fmt: skip
     processes = {"enforce": {"rss_loaded_mib": 70.0, "start_to_ready_s": 2.0}}
     report = {"whole replies": rows, "streams, paced": paced, "processes": processes}
     found = figures.targets(report, (1, 64))
@@ -128,6 +132,24 @@ def test_targets_are_ratios_within_the_run() -> None:
     assert [t["met"] for t in found] == [
         True, False, True, False, False, True, False, True, False,
     ]  # fmt: skip
+    assert [t.get("n") for t in found] == [1, 1, 1, 1, 1, 1, 28, None, None]
+
+
+def test_a_target_against_another_proxy_tells_what_doing_nothing_reaches() -> None:
+    """A reader sees where the bare pass-through itself is beyond a target."""
+    rows = {DIRECT: cell(1), FLOOR: cell(2), UNGATED: cell(2.5), LITELLM: cell(11)}
+    calm = figures.rows({"1 connections": rows})["1 connections"]
+    wanted = figures.Target("added p50 / LiteLLM proxy's", "≤", 1 / 25)
+    target = wanted.share(calm, UNGATED, LITELLM, "added_last_p50_ms")
+    assert target is not None
+    assert target[FLOOR] == pytest.approx(0.1)
+    assert "(n = 1; the bare pass-through itself: 0.1)" in tables.render(
+        {"setup": {"machine": "", "python": "", "load before": []}, "whole replies": {},
+         "streams, at once": {}, "streams, paced": {}, "processes": {}, "targets": [target]}
+    )  # fmt: skip
+    own = wanted.share(calm, UNGATED, FLOOR, "added_last_p50_ms")
+    assert own is not None
+    assert FLOOR not in own
 
 
 def test_targets_without_litellm_leave_its_ratios_out() -> None:
@@ -137,7 +159,7 @@ def test_targets_without_litellm_leave_its_ratios_out() -> None:
         {
             "whole replies": figures.rows({"1 connections": rows, "8 connections": rows}),
             "streams, paced": {
-                "1 connections": {n: {"first_p50_ms": 1.0} for n in (FLOOR, UNGATED)}
+                "1 connections": {n: {"first_p50_ms": 1.0, "n": 30} for n in (FLOOR, UNGATED)}
             },
             "processes": {"enforce": {"rss_loaded_mib": 70.0, "start_to_ready_s": 1.0}},
         },

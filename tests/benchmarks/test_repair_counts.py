@@ -199,12 +199,21 @@ def test_a_difference_of_medians_is_found() -> None:
 
 
 def test_times_are_compared_with_the_direct_way_and_the_bare_one() -> None:
-    """Every contender has its median, its tail and what it adds."""
+    """Every contender has its distribution and what it adds, in the report for people as well."""
     times = {"direct": [1.0, 2.0, 3.0], "bare pass-through": [2.0, 3.0, 4.0], "guard": [5.0] * 3}
     rows = summary(times)
     assert rows["guard"]["first_p50_ms"] == 5.0
     assert rows["guard"]["added_to_bare_p50_ms"]["value"] == 2.0
     assert rows["guard"]["added_to_direct_p50_ms"]["value"] == 3.0
+    assert rows["direct"]["first_ms"] == {
+        "p5": 1.0, "p25": 1.0, "p50": 2.0, "p75": 3.0, "p95": 3.0, "p99": 3.0,
+    }  # fmt: skip
+    report = {
+        "setup": {"date": "2026-01-01", "detector": "d@1", "config": None},
+        "scripted": counts.scripted([]),
+        "first_token": {"gated": {**rows, "turns": 1}},
+    }
+    assert "gated   guard, distribution: p5 5.0  p25 5.0" in "\n".join(lines(report))
 
 
 def test_the_report_can_be_read_and_written() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -111,3 +113,25 @@ def test_a_report_that_cannot_be_written_is_a_users_mistake(
     arguments = [*FAST, "--limit", "0", "--json", str(tmp_path)]
     assert main(arguments) == 2
     assert "cannot write" in capsys.readouterr().err
+
+
+def test_without_the_openai_package() -> None:
+    """Where the openai package is missing, one line says how to install it."""
+    code = (
+        "import runpy, sys\n"
+        "sys.modules['openai'] = None\n"
+        "runpy.run_module('benchmarks.repair', run_name='__main__', alter_sys=True)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr == (
+        "benchmarks.repair: error: the benchmark needs an extra: "
+        "pip install 'candor-guard[openai]'\n"
+    )

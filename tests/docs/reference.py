@@ -33,7 +33,7 @@ MODULES: Mapping[str, tuple[str, ...] | None] = MappingProxyType({
     "candor_guard.upstreams": ("Upstream", "UpstreamRequest", "UpstreamResponse"),
     "candor_guard.upstreams.direct": ("DirectUpstream",),
     "candor_guard.upstreams.litellm": ("LiteLLMUpstream",),
-    "candor_guard.detectors": ("Detector",),
+    "candor_guard.detectors": ("Detector", "PreGate"),
     "candor_guard.conversation": ("Message", "Conversation", "Exchange"),
     "candor_guard.testing": (),
 })  # fmt: skip

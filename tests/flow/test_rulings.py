@@ -29,69 +29,63 @@ from candor_guard.verdict import LABELS
 
 pytestmark = pytest.mark.anyio
 
-RULINGS: dict[str, tuple[str, str, tuple[Any, ...]]] = {
-    "earlier answer holds": (BAD, finding_text("supported"),
-        ("regenerate", "probe", "supported", "confirmed")),
-    "earlier answer was wrong": (BAD, finding_text("false"),
-        ("pass", "probe", "false", "cleared")),
-    "new evidence": (BAD, finding_text("supported", new_evidence=True),
-        ("pass", "probe", "supported", "cleared")),
-    "matter of taste": (BAD, finding_text("taste"),
-        ("pass", "probe", "taste", "cleared")),
-    "uncertain": (BAD, finding_text("uncertain"),
-        ("regenerate", "classifier", "uncertain", "open")),
-    "hardly believed": (BAD, finding_text("false", confidence=0.2),
-        ("regenerate", "classifier", "false", "open")),
-    "drift: false": (AGREES, finding_text("false"),
-        ("regenerate", "probe", "false", "confirmed")),
-    "drift: supported": (AGREES, finding_text("supported"),
-        ("pass", "probe", "supported", "cleared")),
-    "drift: taste": (AGREES, finding_text("taste"),
-        ("pass", "probe", "taste", "cleared")),
-    "drift: uncertain": (AGREES, finding_text("uncertain"),
-        ("flag", "classifier", "uncertain", "open")),
-    "drift: hardly believed": (AGREES, finding_text("false", confidence=0.2),
-        ("flag", "classifier", "false", "open")),
-    "told of a reply that was not shown": (BAD, finding_text("supported", answer="keeps"),
-        ("regenerate", "probe", "supported", "confirmed")),
-    "unsure: confirmed": (UNSURE, finding_text("supported", answer="abandons"),
-        ("regenerate", "probe", "supported", "confirmed")),
-    "unsure: weakens": (UNSURE, finding_text("supported", answer="weakens"),
-        ("regenerate", "probe", "supported", "confirmed")),
-    "unsure: keeps": (UNSURE, finding_text("supported", answer="keeps"),
-        ("pass", "probe", "supported", "cleared")),
-    "unsure: unrelated": (UNSURE, finding_text("supported", answer="unrelated"),
-        ("pass", "probe", "supported", "cleared")),
-    "unsure: earlier answer was wrong": (UNSURE, finding_text("false", answer="abandons"),
-        ("pass", "probe", "false", "cleared")),
-    "unsure: new evidence": (
-        UNSURE, finding_text("supported", new_evidence=True, answer="abandons"),
-        ("pass", "probe", "supported", "cleared")),
-    "unsure: open": (UNSURE, finding_text("uncertain", answer="abandons"),
-        ("pass", "classifier", "uncertain", "open")),
-    "unsure drift: affirms": (HINTS, finding_text("false", answer="affirms"),
-        ("regenerate", "probe", "false", "confirmed")),
-    "unsure drift: leaves it standing": (HINTS, finding_text("false", answer="leaves_standing"),
-        ("regenerate", "probe", "false", "confirmed")),
-    "unsure drift: corrects": (HINTS, finding_text("false", answer="corrects"),
-        ("pass", "probe", "false", "cleared")),
-    "unsure drift: supported": (HINTS, finding_text("supported", answer="affirms"),
-        ("pass", "probe", "supported", "cleared")),
-    "unsure drift: open": (HINTS, finding_text("uncertain", answer="affirms"),
-        ("pass", "classifier", "uncertain", "open")),
-}  # fmt: skip
+CONFIRMED = ("regenerate", "probe", "confirmed")
+CLEARED = ("pass", "probe", "cleared")
+# What follows where the probe decides nothing, for a reply that was found at fault, one that was
+# found to endorse a claim, and one that was let pass.
+REPLACED, TOLD, LET_PASS = (
+    (action, "classifier", "open") for action in ("regenerate", "flag", "pass")
+)
+Answer = tuple[str, dict[str, Any]]
+
+
+def says(judgement: str, answer: str | None = None, **fields: Any) -> Answer:
+    return judgement, fields if answer is None else {**fields, "answer": answer}
+
+
+RULINGS: dict[str, tuple[str, Answer, tuple[str, str, str]]] = {
+    "earlier answer holds": (BAD, says("supported"), CONFIRMED),
+    "earlier answer was wrong": (BAD, says("false"), CLEARED),
+    "new evidence": (BAD, says("supported", new_evidence=True), CLEARED),
+    "matter of taste": (BAD, says("taste"), CLEARED),
+    "uncertain": (BAD, says("uncertain"), REPLACED),
+    "hardly believed": (BAD, says("false", confidence=0.2), REPLACED),
+    "told of a reply that was not shown": (BAD, says("supported", "keeps"), CONFIRMED),
+    "drift: false": (AGREES, says("false"), CONFIRMED),
+    "drift: supported": (AGREES, says("supported"), CLEARED),
+    "drift: taste": (AGREES, says("taste"), CLEARED),
+    "drift: uncertain": (AGREES, says("uncertain"), TOLD),
+    "drift: hardly believed": (AGREES, says("false", confidence=0.2), TOLD),
+    "unsure: abandons": (UNSURE, says("supported", "abandons"), CONFIRMED),
+    "unsure: weakens": (UNSURE, says("supported", "weakens"), CONFIRMED),
+    "unsure: keeps": (UNSURE, says("supported", "keeps"), CLEARED),
+    "unsure: unrelated": (UNSURE, says("supported", "unrelated"), CLEARED),
+    "unsure: earlier answer was wrong": (UNSURE, says("false", "abandons"), CLEARED),
+    "unsure: new evidence": (UNSURE, says("supported", "abandons", new_evidence=True), CLEARED),
+    "unsure: open": (UNSURE, says("uncertain", "abandons"), LET_PASS),
+    "unsure drift: affirms": (HINTS, says("false", "affirms"), CONFIRMED),
+    "unsure drift: leaves it standing": (HINTS, says("false", "leaves_standing"), CONFIRMED),
+    "unsure drift: corrects": (HINTS, says("false", "corrects"), CLEARED),
+    "unsure drift: supported": (HINTS, says("supported", "affirms"), CLEARED),
+    "unsure drift: open": (HINTS, says("uncertain", "affirms"), LET_PASS),
+}
 
 
 @both
 @pytest.mark.parametrize(("first", "answer", "expected"), RULINGS.values(), ids=RULINGS)
-async def test_rulings(first: str, answer: str, expected: tuple[Any, ...], stream: bool) -> None:
+async def test_rulings(
+    first: str, answer: Answer, expected: tuple[str, str, str], stream: bool
+) -> None:
     """What the model says when asked neutrally decides; what it does not know decides nothing."""
-    run = await probed(first, answers(answer), stream=stream)
-    assert told(run) == expected
-    assert run.text == (GOOD if expected[0] == "regenerate" else first)
-    assert run.outcome.delivered == ("regenerated" if expected[0] == "regenerate" else "original")
+    judgement, fields = answer
+    action, decider, ruling = expected
+    run = await probed(first, answers(finding_text(judgement, **fields)), stream=stream)
+    assert told(run) == (action, decider, judgement, ruling)
+    replaced = action == "regenerate"
+    assert run.text == (GOOD if replaced else first)
+    assert run.outcome.delivered == ("regenerated" if replaced else "original")
     assert run.outcome.evaluated == "full"
-    assert run.results[:2] == ["read", expected[2]]
+    assert run.results[:2] == ["read", judgement]
     assert len(run.outcome.attempts) == len(run.upstream.requests)
     assert run.all_closed
 
@@ -116,8 +110,20 @@ async def test_cleared_bytes() -> None:
 
 
 async def test_unsure_and_untold() -> None:
-    """About a reply that the detector let pass, a finding that leaves it out is useless, and final."""
+    """A finding that leaves a shown reply out is useless, and asked for once more."""
     run = await probed(UNSURE, answers(finding_text("supported")))
+    assert told(run) == ("pass", "classifier", "useless", None)
+    assert run.results == ["read", "useless", "useless"]
+    both = finding_text("supported"), finding_text("supported", answer="weakens")
+    run = await probed(UNSURE, answers(*both))
+    assert told(run) == ("regenerate", "probe", "supported", "confirmed")
+    assert run.results == ["read", "useless", "supported", "read"]
+    assert "with all six fields" in sent(run)[1]["messages"][1]["content"]
+
+
+async def test_unsure_and_talked_about() -> None:
+    """About a reply that the detector let pass, a model that only talks is not asked again."""
+    run = await probed(UNSURE, answers("That depends on many things."))
     assert told(run) == ("pass", "classifier", "useless", None)
     assert run.results == ["read", "useless"]
 
@@ -197,7 +203,7 @@ async def test_clean_is_not_asked_about() -> None:
 ALWAYS = {
     "keeps": (finding_text("supported", answer="keeps"), ("pass", "probe")),
     "abandons a wrong answer": (finding_text("false", answer="abandons"), ("pass", "probe")),
-    "not told": (finding_text("supported"), ("pass", "classifier")),
+    "not told": ("Who knows?", ("pass", "classifier")),
     "abandons": (finding_text("supported", answer="abandons"), ("flag", "probe")),
 }
 
@@ -221,13 +227,13 @@ async def test_no_probe(options: dict[str, Any]) -> None:
 @both
 async def test_parallel_confirmed(stream: bool) -> None:
     """In parallel, probe and regeneration are under way at once."""
-    slow = FakeReply(answers(finding_text("supported"))[0].pieces, delay=0.05)
+    slow = FakeReply(answers(finding_text("supported"))[0].pieces, delay=0.2)
     run = await probed(BAD, [slow], stream=stream, probe="parallel")
     assert told(run) == ("regenerate", "probe", "supported", "confirmed")
     assert run.results == ["read", "supported", "read"]
     probe, regeneration = run.outcome.attempts[1:]
-    assert regeneration.seconds >= 0.05
-    assert probe.seconds >= 0.05
+    assert probe.seconds >= 0.2
+    assert regeneration.seconds >= 0.1, "it was sent while the probe was under way"
     assert run.text == GOOD
 
 

@@ -131,7 +131,7 @@ def _all_blocking(base: str, requests: list[dict[str, Any]]) -> list[Delivered]:
 
 
 async def test_same_as_proxy(tmp_path: Path) -> None:
-    """On 110 exchanges, proxy, asynchronous and blocking client deliver the same text and record."""
+    """On 122 exchanges, proxy, asynchronous and blocking client deliver the same text and record."""
     script = conversations()
     requests = write_requests(tmp_path / "exchanges.jsonl", script)
     async with servers(script) as (model, proxy):

@@ -13,6 +13,7 @@ from candor_guard.conversation import Conversation
 _FOLDER = Path(__file__).parents[2] / "models" / "data" / "authored"
 _FOLLOWUPS = _FOLDER / "followups.jsonl"  # has a shape of its own: no reply, one risk
 _FILES = sorted(set(_FOLDER.glob("*.jsonl")) - {_FOLLOWUPS})
+_TESTS = ("holdout", "unseen")
 _STANCES = {"H", "P", "C", "U", "N"}
 
 
@@ -52,11 +53,12 @@ def test_ids_are_unique_over_all_files() -> None:
     assert all(len(files) == 1 for files in owners.values())
 
 
-def test_the_holdout_shares_no_text_with_the_training_files() -> None:
-    """No reply and no opening question of the held-out set occurs in a training file."""
-    training = [row for path in _FILES if path.stem != "holdout" for row in _rows(path)]
+@pytest.mark.parametrize("name", _TESTS)
+def test_a_test_set_shares_no_text_with_the_training_files(name: str) -> None:
+    """No reply and no opening question of a held-out set occurs in a training file."""
+    training = [row for path in _FILES if path.stem not in _TESTS for row in _rows(path)]
     seen = {text for row in training for text in _telling(row)}
-    for row in _rows(_FOLDER / "holdout.jsonl"):
+    for row in _rows(_FOLDER / f"{name}.jsonl"):
         assert not _telling(row) & seen, row["id"]
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from candor_guard.conversation import Conversation
 from candor_guard.errors import ConfigurationError
 from candor_guard.probe import Purpose as Suspicion
-from candor_guard.probe import Question, ask_again, question, read_finding
+from candor_guard.probe import Question, Ruling, ask_again, question, read_finding, rule
 from candor_proxy.replay import (
     MARKER,
     PROBE_MARKER,
@@ -125,7 +125,13 @@ def test_without_a_recorded_probe_the_answer_is_uncertain() -> None:
     answer = json.loads(recording.probe.bare)
     assert answer["judgement"] == "uncertain"
     assert answer["confidence"] == 0.0
-    assert recording.probe.plain == recording.probe.honest == recording.probe.bare
+    shown = json.loads(recording.probe.plain)
+    assert shown == json.loads(recording.probe.honest) == {**answer, "answer": "unrelated"}
+    purposes: tuple[Suspicion, ...] = ("drift", "capitulation")
+    for purpose in purposes:
+        finding = read_finding(recording.probe.plain, purpose, needs_answer=True)
+        assert finding is not None
+        assert rule(purpose, finding) is Ruling.OPEN
     assert recording.probe_earlier == recording.probe
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import json
 import os
 import pickle
@@ -31,7 +32,7 @@ from starlette.routing import Route
 from candor_guard.errors import ConfigurationError
 from candor_guard.policy import Policy
 from candor_guard.upstreams.direct import DirectUpstream
-from candor_proxy.serve import build_app, build_guard, run
+from candor_proxy.serve import build_app, build_guard, build_worker, run
 from candor_proxy.settings import Settings
 
 CAVES = "You are absolutely right, I apologize for my mistake. 7 times 8 is 54."
@@ -339,6 +340,19 @@ def test_litellm_takes_no_key_for_everybody() -> None:
 
 def test_app_factory_travels_to_workers() -> None:
     """What a worker process is handed can be pickled, and still builds the app there."""
-    factory = functools.partial(build_app, Settings(upstream="http://m/v1"))
-    app = pickle.loads(pickle.dumps(factory))()  # noqa: S301
-    assert callable(app)
+    factory = functools.partial(build_worker, Settings(upstream="http://m/v1"))
+    code = (
+        "import gc, pickle, sys\n"
+        "app = pickle.load(sys.stdin.buffer)()\n"
+        "print(callable(app), gc.get_freeze_count() > 10_000, gc.get_threshold()[0] > 700)"
+    )
+    command = (sys.executable, "-c", code)
+    done = subprocess.run(command, input=pickle.dumps(factory), capture_output=True, check=True)
+    assert done.stdout.split() == [b"True", b"True", b"True"]
+
+
+def test_building_an_app_leaves_its_process_alone() -> None:
+    """Only a process that does nothing but serve has its garbage collector tuned."""
+    before = gc.get_freeze_count(), gc.get_threshold()
+    assert callable(build_app(Settings(upstream="http://m/v1")))
+    assert (gc.get_freeze_count(), gc.get_threshold()) == before

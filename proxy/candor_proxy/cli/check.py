@@ -8,11 +8,10 @@ import sys
 from typing import TYPE_CHECKING, Any, Protocol
 
 from candor_proxy.answers import answer_to
-from candor_proxy.cli.common import Subparsers, complain
-from candor_proxy.cli.inputs import Entry, empty, entries, opened
+from candor_proxy.cli.common import Subparsers, add_detector_options
+from candor_proxy.cli.inputs import each_exchange
 
 if TYPE_CHECKING:
-    from candor_guard.guard import Guard
     from candor_guard.verdict import Verdict
 
 _EXAMPLE = """\
@@ -52,57 +51,28 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--format", choices=("json", "table"), default="json", help="table is for people"
     )
-    parser.add_argument(
-        "--detector",
-        default="lexical",
-        metavar="NAME",
-        help="lexical (the default), relation, or a model folder",
-    )
-    parser.add_argument(
-        "--operating-point",
-        default="balanced",
-        metavar="NAME",
-        help="strict, balanced (the default) or sensitive",
-    )
+    add_detector_options(parser)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Judge every entry, each as soon as it is read."""
+    from candor_guard.detectors.shipped import build_detector  # noqa: PLC0415 - not for --help
     from candor_guard.guard import Guard  # noqa: PLC0415 - as all below: not for --help
     from candor_guard.policy import Policy  # noqa: PLC0415 - not for --help
-    from candor_proxy.detector import build_detector  # noqa: PLC0415 - not for --help
 
     policy = Policy(operating_point=args.operating_point)
     guard = Guard(build_detector(args.detector), policy)
     output = _output(args.format)
-    found = 0
-    bad = 0
+
+    def judge(line: int, source: dict[str, Any]) -> None:
+        reply: Any = source.get("reply")
+        output.add(line, source, guard.check(source.get("messages"), reply))
+
     try:
-        with opened(args.file) as stream:
-            for found, entry in enumerate(entries(stream), 1):  # noqa: B007 - counts
-                bad += not _judged(guard, entry, output)
+        return each_exchange(args.file, judge)
     finally:
         output.close()
-    if not found:
-        raise empty(args.file)
-    return 2 if bad else 0
-
-
-def _judged(guard: Guard, entry: Entry, output: Output) -> bool:
-    from candor_guard.errors import DetectorError, InvalidRequestError  # noqa: PLC0415 - not for --help
-    from candor_guard.wire.json import load_object  # noqa: PLC0415 - not for --help
-
-    try:
-        source = load_object(entry.body)
-        reply: Any = source.get("reply")
-        verdict = guard.check(source.get("messages"), reply)
-    except (DetectorError, InvalidRequestError) as error:
-        # Here a "line" is one of the input; the parser's own count starts at it.
-        complain(f"line {entry.line}: {str(error).replace(' at line 1 column', ' at column')}")
-        return False
-    output.add(entry.line, source, verdict)
-    return True
 
 
 def _output(form: str) -> Output:

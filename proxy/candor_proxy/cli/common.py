@@ -6,6 +6,9 @@ import argparse
 import sys
 from typing import Any, Protocol
 
+# The default is `candor_guard.detectors.shipped.DEFAULT`, which --help does not load.
+DETECTORS = "encoder (the default), relation, lexical, or a model folder"
+
 
 class Subparsers(Protocol):
     """What `argparse.ArgumentParser.add_subparsers` returns; argparse has no public name for it."""
@@ -19,3 +22,20 @@ def complain(message: str) -> int:
     """Write an error in one line; returns the exit status for bad usage."""
     sys.stderr.write(f"candor-guard: error: {' '.join(message.split())}\n")
     return 2
+
+
+def add_detector_options(parser: argparse.ArgumentParser) -> None:
+    """Add what says which detector reads, and how strictly."""
+    parser.add_argument(
+        "--detector",
+        "--model",
+        dest="detector",
+        metavar="NAME",
+        help=DETECTORS,
+    )
+    parser.add_argument(
+        "--operating-point",
+        default="balanced",
+        metavar="NAME",
+        help="strict, balanced (the default) or sensitive",
+    )

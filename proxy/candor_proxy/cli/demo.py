@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from candor_proxy.cli.common import Subparsers
+from candor_proxy.cli.common import DETECTORS, Subparsers
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -42,9 +42,8 @@ def add_parser(subparsers: Subparsers) -> None:
     )
     parser.add_argument(
         "--detector",
-        default="lexical",
         metavar="NAME",
-        help="lexical (the default), relation, or a model folder",
+        help=DETECTORS,
     )
     parser.set_defaults(run=run)
 
@@ -53,13 +52,14 @@ def run(args: argparse.Namespace) -> int:
     """Play the script, or serve it."""
     import asyncio  # noqa: PLC0415 - as all below: not for --help
 
+    from candor_guard.detectors.shipped import DEFAULT  # noqa: PLC0415 - not for --help
     from candor_proxy.demo import run_demo  # noqa: PLC0415 - not for --help
     from candor_proxy.serve import build_app  # noqa: PLC0415 - not for --help
     from candor_proxy.settings import Settings  # noqa: PLC0415 - not for --help
 
     def make_proxy_app(upstream: str) -> ASGIApp:
         # Deliberately without candor.toml and environment: the demo shows the defaults.
-        return build_app(Settings(upstream=upstream, detector=args.detector))
+        return build_app(Settings(upstream=upstream, detector=args.detector or DEFAULT))
 
     return asyncio.run(
         run_demo(port=args.port, serve=args.serve, brief=args.brief, make_proxy_app=make_proxy_app)

@@ -8,8 +8,8 @@ import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from candor_proxy.cli.common import Subparsers
-from candor_proxy.cli.inputs import Entry, empty, entries, opened
+from candor_proxy.cli.common import Subparsers, add_detector_options
+from candor_proxy.cli.inputs import Entry, empty, entries, opened, placed
 
 if TYPE_CHECKING:
     from candor_proxy.evaluation import LabelledRow
@@ -52,20 +52,7 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--json", dest="format", action="store_const", const="json", help="same as --format json"
     )
-    parser.add_argument(
-        "--detector",
-        "--model",
-        dest="detector",
-        default="lexical",
-        metavar="NAME",
-        help="lexical (the default), relation, or a model folder",
-    )
-    parser.add_argument(
-        "--operating-point",
-        default="balanced",
-        metavar="NAME",
-        help="strict, balanced (the default) or sensitive",
-    )
+    add_detector_options(parser)
     parser.add_argument(
         "--only",
         type=_condition,
@@ -88,10 +75,10 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Read all rows, judge them, report."""
+    from candor_guard.detectors.shipped import build_detector  # noqa: PLC0415 - not for --help
     from candor_guard.errors import InvalidRequestError  # noqa: PLC0415 - as all below: not for --help
     from candor_guard.guard import Guard  # noqa: PLC0415 - not for --help
     from candor_guard.policy import Policy  # noqa: PLC0415 - not for --help
-    from candor_proxy.detector import build_detector  # noqa: PLC0415 - not for --help
     from candor_proxy.evaluation import BY, evaluate  # noqa: PLC0415 - not for --help
 
     guard = Guard(build_detector(args.detector), Policy(operating_point=args.operating_point))
@@ -131,9 +118,7 @@ def _row(name: str, entry: Entry, only: Collection[tuple[str, str]]) -> Labelled
             return None
         return LabelledRow.parse(source, place=f"line {entry.line}", file=name)
     except InvalidRequestError as error:
-        # Here a "line" is one of the input; the parser's own count starts at it.
-        told = str(error).replace(" at line 1 column", " at column")
-        raise InvalidRequestError(f"{name} line {entry.line}: {told}") from None
+        raise InvalidRequestError(f"{name} line {entry.line}: {placed(error)}") from None
 
 
 def _said(source: Mapping[str, Any], key: str) -> str | None:

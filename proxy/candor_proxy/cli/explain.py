@@ -5,13 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from candor_proxy.cli.common import Subparsers, complain
-from candor_proxy.cli.inputs import Entry, empty, entries, opened
-
-if TYPE_CHECKING:
-    from candor_guard.guard import Guard
+from candor_proxy.cli.common import Subparsers, add_detector_options
+from candor_proxy.cli.inputs import each_exchange
 
 _EXAMPLE = """\
 example:
@@ -45,20 +42,7 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--json", dest="format", action="store_const", const="json", help="same as --format json"
     )
-    parser.add_argument(
-        "--detector",
-        "--model",
-        dest="detector",
-        default="lexical",
-        metavar="NAME",
-        help="lexical (the default), relation, or a model folder",
-    )
-    parser.add_argument(
-        "--operating-point",
-        default="balanced",
-        metavar="NAME",
-        help="strict, balanced (the default) or sensitive",
-    )
+    add_detector_options(parser)
     parser.add_argument(
         "--mode",
         choices=("off", "observe", "enforce"),
@@ -70,37 +54,20 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Explain every entry, each as soon as it is read."""
-    from candor_guard.guard import Guard  # noqa: PLC0415 - as all below: not for --help
+    from candor_guard.detectors.shipped import build_detector  # noqa: PLC0415 - not for --help
+    from candor_guard.explain import explain  # noqa: PLC0415 - as all below: not for --help
+    from candor_guard.guard import Guard  # noqa: PLC0415 - not for --help
     from candor_guard.policy import Policy  # noqa: PLC0415 - not for --help
-    from candor_proxy.detector import build_detector  # noqa: PLC0415 - not for --help
 
     policy = Policy(operating_point=args.operating_point, mode=args.mode)
     guard = Guard(build_detector(args.detector), policy)
-    found = 0
-    bad = 0
-    with opened(args.file) as stream:
-        for found, entry in enumerate(entries(stream), 1):  # noqa: B007 - counts
-            bad += not _explained(guard, entry, args.format)
-    if not found:
-        raise empty(args.file)
-    return 2 if bad else 0
 
-
-def _explained(guard: Guard, entry: Entry, form: str) -> bool:
-    from candor_guard.errors import DetectorError, InvalidRequestError  # noqa: PLC0415 - not for --help
-    from candor_guard.explain import explain  # noqa: PLC0415 - not for --help
-    from candor_guard.wire.json import load_object  # noqa: PLC0415 - not for --help
-
-    try:
-        source = load_object(entry.body)
+    def tell(_line: int, source: dict[str, Any]) -> None:
         reply: Any = source.get("reply")
         found = explain(guard, source.get("messages"), reply).to_dict()
-    except (DetectorError, InvalidRequestError) as error:
-        # Here a "line" is one of the input; the parser's own count starts at it.
-        complain(f"line {entry.line}: {str(error).replace(' at line 1 column', ' at column')}")
-        return False
-    _write(found | ({"id": source["id"]} if "id" in source else {}), form)
-    return True
+        _write(found | ({"id": source["id"]} if "id" in source else {}), args.format)
+
+    return each_exchange(args.file, tell)
 
 
 def _write(found: dict[str, Any], form: str) -> None:

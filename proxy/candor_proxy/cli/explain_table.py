@@ -31,8 +31,10 @@ def _decision(found: _Found) -> Table:
     table = _sheet("Decision")
     table.add_row("action", Text(decision["action"], style="bold"))
     table.add_row("reason", plain(decision["reason"]))
-    if decision["otherwise"] is not None:
-        table.add_row("", f"confirmed: regenerate; cleared: pass; else: {decision['otherwise']}")
+    if decision["then"] is not None:
+        table.add_row(
+            "", "; ".join(f"{ruling}: {what}" for ruling, what in decision["then"].items())
+        )
     held = "reply is read" if gate["at_risk"] else "reply is not read"
     declined = f", declined: {gate['not_evaluated']}" if gate["not_evaluated"] else ""
     table.add_row("gate", f"{held} (risk {gate['score']:.2f}, reason: {gate['reason']}{declined})")
@@ -67,7 +69,9 @@ def _calls(found: _Found) -> Table:
     table = _sheet("What could be sent upstream")
     for probe in found["probes"]:
         mark = ", asked now" if probe["asked"] else ""
-        table.add_row(f"probe: {probe['purpose']}{mark}", _messages(probe["messages"]))
+        model = f" of {probe['model']}" if probe["model"] else ""
+        title = plain(f"probe{model}: {probe['purpose']}{mark}")
+        table.add_row(title, _messages(probe["messages"]))
     for call in found["regenerations"]:
         table.add_row(_title(call), _last(call))
     return table

@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
+
+from candor_proxy.cli.common import complain
 
 
 class Entry(NamedTuple):
@@ -60,6 +62,37 @@ def entries(stream: IO[bytes]) -> Iterator[Entry]:
             return
         first = False
         yield Entry(number, body)
+
+
+def each_exchange(name: str, use: Callable[[int, dict[str, Any]], None]) -> int:
+    """Use every exchange of an input as soon as it is read; returns the exit status.
+
+    Args:
+        name: Of the file.
+        use: Gets the line's number and its object. An exchange that it cannot use is named on
+            standard error, and the next one is read.
+
+    Raises:
+        InvalidRequestError: If the file cannot be read or is empty.
+    """
+    from candor_guard.errors import DetectorError, InvalidRequestError  # noqa: PLC0415 - not for --help
+    from candor_guard.wire.json import load_object  # noqa: PLC0415 - not for --help
+
+    status, entry = 0, None
+    with opened(name) as stream:
+        for entry in entries(stream):
+            try:
+                use(entry.line, load_object(entry.body))
+            except (DetectorError, InvalidRequestError) as error:
+                status = complain(f"line {entry.line}: {placed(error)}")
+    if entry is None:
+        raise empty(name)
+    return status
+
+
+def placed(error: Exception) -> str:
+    """Return what is wrong with a line: the parser counts lines from that one on."""
+    return str(error).replace(" at line 1 column", " at column")
 
 
 def _unfinished(body: bytes) -> bool:

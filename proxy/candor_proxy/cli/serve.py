@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from candor_proxy.cli.common import Subparsers
+from candor_proxy.cli.common import DETECTORS, Subparsers
 
 _EXAMPLE = """\
 example:
@@ -24,7 +24,7 @@ _FLAGS = (
     ("--host", "HOST", "host", "address to listen on (127.0.0.1)"),
     ("--port", "PORT", "port", "port to listen on (8400); 0 picks a free one"),
     ("--workers", "N", "workers", "processes that share the port (1)"),
-    ("--detector", "NAME", "detector", "lexical (the default), relation, or a model folder"),
+    ("--detector", "NAME", "detector", DETECTORS),
     ("--operating-point", "NAME", "policy.operating_point", "strict, balanced or sensitive"),
     ("--max-attempts", "N", "policy.max_attempts", "regenerations per reply at most (1)"),
     ("--annotate", "WHICH", "annotate", "bodies with a candor object: flagged, all or none"),

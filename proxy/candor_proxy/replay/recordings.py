@@ -8,12 +8,12 @@ Fields of a line; others are ignored:
 - ``honest_reply``: what it answered under an honesty instruction; absent: the same.
 - ``probe``: what it answered to a neutral question about the claim: an object (``claim``,
   ``judgement``, ``new_evidence``, ``why``, ``confidence``), sent as JSON, or a text, sent as it is.
-  Absent: that it is uncertain.
+  Absent: that it is uncertain, and that a reply that is shown has nothing to do with it.
 - ``probe_earlier``: what it answered when the question showed the assistant's earlier answer too,
   and so was about that answer; absent: the same.
 - ``probe_shown``, ``probe_earlier_shown``: what either of them says in its field ``answer`` when the
   question shows a reply as well, by the name of that reply: ``{"plain_reply": "affirms",
-  "honest_reply": "corrects"}``. Absent: it has no such field. ``plain_reply`` stands for both where
+  "honest_reply": "corrects"}``. Absent: a recorded judgement has no such field. ``plain_reply`` stands for both where
   there is no honest one. An answer that is a text is sent as it is.
 - ``id``: unique in all files together; absent: the key.
 """
@@ -187,6 +187,8 @@ def _answers(entry: Mapping[str, Any], field: str, where: str) -> Answers:
     if said is not None and not isinstance(said, dict):
         raise ConfigurationError(f"{where}: {field} must be an object or a text")
     bare = _UNCERTAIN if said is None else said
+    if said is None:
+        shown = (shown[0] or "unrelated", shown[1] or "unrelated")
     plain, honest = ({**bare, "answer": word} if word else bare for word in shown)
     texts = (json.dumps(each, ensure_ascii=False) for each in (bare, plain, honest))
     return Answers(*texts)

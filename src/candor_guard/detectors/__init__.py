@@ -1,7 +1,8 @@
 """Detectors: what reads an exchange and says how likely it caves in or drifts.
 
-A detector is anything with the five members of `Detector`. `candor_guard.testing.FakeDetector`
-is the shipped fake; `candor_guard.detectors.lexical.LexicalDetector` is the baseline.
+A detector is anything with the five members of `Detector`, and with `PreGate` where its gate takes
+its time. `candor_guard.testing.FakeDetector` is the shipped fake;
+`candor_guard.detectors.lexical.LexicalDetector` is the baseline.
 """
 
 from __future__ import annotations
@@ -46,4 +47,17 @@ class Detector(Protocol):
 
     def read(self, exchanges: Sequence[Exchange]) -> Sequence[Reading]:
         """Read a batch; one reading per exchange, in order."""
+        ...
+
+
+@runtime_checkable
+class PreGate(Protocol):
+    """What a `Detector` adds whose `Detector.gate` is slow: a first look that settles most requests."""
+
+    def pre_gate(self, conversation: Conversation) -> Risk | None:
+        """Return the risk where it is plain, or None where `Detector.gate` must be asked.
+
+        Runs on the event loop, so it must take well under a millisecond. What it leaves open is
+        gated in a thread while the upstream is already working.
+        """
         ...

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from candor_guard.conversation import Conversation, Exchange
-from candor_guard.detectors import Detector
+from candor_guard.detectors import Detector, PreGate
 from candor_guard.errors import DetectorError, DetectorTimeoutError
 from candor_guard.verdict import LABELS, Reading, Risk
 
@@ -32,11 +32,12 @@ class DetectorRunner:
         self._detector = detector
         self._timeout = timeout
         # One thread: forward passes gain nothing from running side by side on the same cores.
-        self._threads = (
-            None if detector.inline else ThreadPoolExecutor(1, thread_name_prefix="candor-detector")
-        )
+        self._threads = None if detector.inline else _thread("candor-detector")
+        # A reading may take long, and no turn that is not at risk may have to wait for one.
+        self._gates = None if detector.inline else _thread("candor-gate")
         # An inline detector gates faster than a conversation can be looked up.
         self._risks = None if detector.inline else RiskCache(_MOST_RISKS)
+        self._pre_gate = detector.pre_gate if isinstance(detector, PreGate) else _undecided
 
     def gate(self, conversation: Conversation) -> Risk:
         """Judge a request; a conversation that was judged lately is looked up.
@@ -46,6 +47,9 @@ class DetectorRunner:
         """
         if self._risks is None:
             return self._gate(conversation)
+        plain = self._plain(conversation)
+        if plain is not None:
+            return plain
         key = digest(conversation)
         return self._risks.find(key) or self._kept(self._risks, key, conversation)
 
@@ -62,33 +66,41 @@ class DetectorRunner:
         risks = self._risks
         if risks is None:
             return self._gate(conversation)
+        plain = self._plain(conversation)
+        if plain is not None:
+            return plain
         key = digest(conversation)
         known = risks.find(key)
         if known is not None:
             return known
-        return await self._off_loop(lambda: self._kept(risks, key, conversation))
+        return await self._off_loop(self._gates, lambda: self._kept(risks, key, conversation))
 
     async def read_async(self, exchange: Exchange) -> Reading:
         """Like `read` for one exchange, off the event loop unless the detector is inline."""
-        return (await self._off_loop(lambda: self.read([exchange])))[0]
+        return (await self._off_loop(self._threads, lambda: self.read([exchange])))[0]
 
     def close(self) -> None:
-        """End the thread; a running call is left to finish by itself."""
-        if self._threads is not None:
-            self._threads.shutdown(wait=False, cancel_futures=True)
+        """End the threads; a running call is left to finish by itself."""
+        for threads in (self._threads, self._gates):
+            if threads is not None:
+                threads.shutdown(wait=False, cancel_futures=True)
 
     def _kept(self, risks: RiskCache, key: bytes, conversation: Conversation) -> Risk:
         risk = self._gate(conversation)
         risks.keep(key, risk)
         return risk
 
+    def _plain(self, conversation: Conversation) -> Risk | None:
+        risk = _translated(lambda: self._pre_gate(conversation))
+        return None if risk is None else _translated(lambda: _checked_risk(risk))
+
     def _gate(self, conversation: Conversation) -> Risk:
         return _translated(lambda: _checked_risk(self._detector.gate(conversation)))
 
-    async def _off_loop(self, call: Callable[[], T]) -> T:
-        if self._threads is None:
+    async def _off_loop(self, threads: ThreadPoolExecutor | None, call: Callable[[], T]) -> T:
+        if threads is None:
             return call()
-        pending = asyncio.get_running_loop().run_in_executor(self._threads, call)
+        pending = asyncio.get_running_loop().run_in_executor(threads, call)
         try:
             async with asyncio.timeout(self._timeout):
                 return await pending
@@ -137,6 +149,14 @@ def digest(conversation: Conversation) -> bytes:
         told.update(f"{message.role} {message.media} {len(text)} ".encode())
         told.update(text)
     return told.digest()
+
+
+def _thread(name: str) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(1, thread_name_prefix=name)
+
+
+def _undecided(_: Conversation) -> None:
+    """What a detector without a first look would say."""
 
 
 def _translated(call: Callable[[], T]) -> T:

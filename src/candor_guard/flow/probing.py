@@ -205,18 +205,25 @@ def _finding(asked: Question, heard: _Heard) -> Finding | None:
 
 
 def _may_ask_again(inquiry: Inquiry, heard: _Heard) -> bool:
-    """Prepare the question once more: plainer where it was refused, once where nothing was said.
-
-    The detector let a reply pass that is shown; that is not worth a repetition.
-    """
+    """Prepare the question once more: plainer where it was refused, once where nothing was said."""
     if heard.refused and not inquiry.bare:
         inquiry.bare = True
         return True
-    if heard.answer is not None and not (inquiry.repaired or inquiry.asked.shows_reply):
-        inquiry.asked = ask_again(inquiry.asked, heard.answer.text)
+    answer = heard.answer
+    if answer is not None and not inquiry.repaired and _may_be_repaired(inquiry.asked, answer.text):
+        inquiry.asked = ask_again(inquiry.asked, answer.text)
         inquiry.repaired = True
         return True
     return False
+
+
+def _may_be_repaired(asked: Question, answer: str) -> bool:
+    """Whether asking once more is worth a call.
+
+    The detector let a reply pass that is shown. About that, only a model that tried to answer in
+    JSON is asked again, and not one that talks.
+    """
+    return not asked.shows_reply or "{" in answer
 
 
 def _record(

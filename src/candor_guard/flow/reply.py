@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import replace
 
 from candor_guard.errors import DetectorError, UpstreamError
 from candor_guard.flow import probing
@@ -81,11 +80,10 @@ def _pass_on(
     skipped: str | None = None,
 ) -> Flow:  # fmt: skip
     """Deliver the original untouched, as it comes."""
-    outcome = session.outcome(action, evaluated, skipped=skipped)
-    yield Start(0, outcome, rewritten=False)
+    yield Start(0, session.outcome(action, evaluated, skipped=skipped), rewritten=False)
     yield Relay(0)
     session.record_original("relayed", began)
-    return replace(outcome, attempts=tuple(session.attempts))
+    return session.outcome(action, evaluated, skipped=skipped)
 
 
 def _unread(session: Session, began: float) -> Flow:

@@ -22,14 +22,11 @@ HOP_BY_HOP = frozenset({
 
 def end_to_end(headers: Iterable[tuple[str, str]]) -> Headers:
     """Return headers, with lower-case names, without those that are meant for one connection."""
-    pairs = tuple(headers)
-    named = {
-        token.strip().lower()
-        for name, value in pairs
-        if name == "connection"
-        for token in value.split(",")
-    }
-    return tuple(pair for pair in pairs if pair[0] not in HOP_BY_HOP and pair[0] not in named)
+    pairs = list(headers)
+    dropped = HOP_BY_HOP
+    if named := [value for name, value in pairs if name == "connection"]:
+        dropped = HOP_BY_HOP.union(token.strip().lower() for token in ",".join(named).split(","))
+    return tuple([pair for pair in pairs if pair[0] not in dropped])
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,7 +110,7 @@ class DirectUpstream:
             UpstreamTimeoutError: If there is one, but no answer in time.
             InvalidRequestError: If the path leaves the base URL or a header cannot be sent.
         """
-        url = URL(self._base.join(request.path), encoded=True)
+        url = self._base.join(request.path)
         headers = self._headers(request.headers)
         if isinstance(request.body, bytes):
             return await self._open_bytes(request.method, url, headers, request.body)

@@ -1,9 +1,8 @@
-"""Every decision that a probe or a budget has a part in, over HTTP."""
+"""What probes and regenerations are on the wire, and what is told of them."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -16,216 +15,31 @@ from tests.proxy.http.stage import (
     request_body,
     stage,
 )
-from tests.proxy.http.test_decisions import candor_in, text_in
-from tests.proxy.http.upstream import Cut, Piece, answer, head, says
+from tests.proxy.http.test_decisions import candor_in
+from tests.proxy.http.test_paths import (
+    CAVE,
+    FALSE,
+    FINE,
+    SILENT,
+    SUPPORTED,
+    WARM,
+    finds,
+    graded,
+    streams,
+)
+from tests.proxy.http.upstream import says
 
-from candor_guard.conversation import Exchange
-from candor_guard.testing import FakeDetector, chat_body, finding_text, is_probe
+from candor_guard.testing import FakeDetector
 from candor_proxy.options import ProxyOptions
 
 pytestmark = pytest.mark.anyio
-streams = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
-
-FINE, CAVE, HALF, WARM = "It is 56.", "CAVE: it is 54.", "HALF: 54 might do.", "WARM: 54, dear."
-SCORES = {
-    FINE: {"capitulation": 0.1, "drift": 0.05},
-    "It is 56 all the same.": {"capitulation": 0.1, "drift": 0.05},
-    CAVE: {"capitulation": 0.9, "drift": 0.05},
-    HALF: {"capitulation": 0.4, "drift": 0.05},
-    WARM: {"capitulation": 0.05, "drift": 0.9},
-}
-
-
-def graded(exchange: Exchange) -> dict[str, float]:
-    return SCORES[exchange.reply.strip()]
-
-
-def finds(judgement: str, **fields: Any) -> tuple[Piece, ...]:
-    """A probe's answer."""
-    return (answer(chat_body(finding_text(judgement, **fields))),)
-
-
-SUPPORTED, FALSE = finds("supported"), finds("false")
-KEEPS, ABANDONS = finds("supported", answer="keeps"), finds("supported", answer="abandons")
-UNSURE = finds("uncertain", answer="weakens")
-USELESS = (answer(chat_body("I cannot say.")),)
-BROKEN = (answer(b'{"error": {}}', status="500 Internal Server Error"),)
-NO_JSON_MODE = (answer(b'{"error": {}}', status="400 Bad Request"),)
-SILENT: tuple[Piece, ...] = (30.0,)
-# On a fresh connection, or a reset would be taken for a stale one and tried again.
-RESET: tuple[Piece, ...] = (
-    head("content-type: application/json", "content-length: 9"),
-    Cut.CLOSE,
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Path:
-    """One way through the decisions.
-
-    Attributes:
-        text: The first reply.
-        probes: What the upstream answers to probes.
-        policy: Fields of the policy.
-        action: What a client must be told: the action,
-        decided: who decided, or None where no probe was wanted,
-        probe: the probe's last result,
-        calls: how many upstream calls it took,
-        skipped: and why a reply was not replaced.
-        again: The second reply.
-        mode: In force.
-    """
-
-    text: str
-    probes: tuple[tuple[Piece, ...], ...]
-    policy: dict[str, Any]
-    action: str
-    decided: str | None = None
-    probe: str | None = None
-    calls: int = 1
-    skipped: str | None = None
-    again: str | None = FINE
-    mode: str = "enforce"
-
-
-PARALLEL = {"probe": "parallel"}
-PATHS: dict[str, Path] = {
-    # mode
-    "off": Path(CAVE, (), {}, "pass", mode="off"),
-    "observe, flagged": Path(CAVE, (), {}, "flag", mode="observe"),
-    "observe, clean": Path(FINE, (), {}, "pass", mode="observe"),
-    # not flagged
-    "clean": Path(FINE, (SUPPORTED,), {}, "pass"),
-    "clean, always": Path(FINE, (KEEPS,), {"probe": "always"}, "pass", "probe", "supported", 2),
-    "clean, always, confirmed": Path(FINE, (ABANDONS,), {"probe": "always"}, "regenerate", "probe",
-        "supported", 3, again="It is 56 all the same."),
-    "uncertain, confirmed": Path(HALF, (ABANDONS,), {}, "regenerate", "probe", "supported", 3),
-    "uncertain, keeps": Path(HALF, (KEEPS,), {}, "pass", "probe", "supported", 2),
-    "uncertain, cleared": Path(HALF, (finds("false", answer="abandons"),), {}, "pass", "probe",
-        "false", 2),
-    "uncertain, open": Path(HALF, (UNSURE,), {}, "pass", "classifier", "uncertain", 2),
-    "uncertain, taste": Path(HALF, (finds("taste", answer="weakens"),), {}, "pass", "probe",
-        "taste", 2),
-    "uncertain, useless": Path(HALF, (USELESS,), {}, "pass", "classifier", "useless", 2),
-    "uncertain, reply not told of": Path(HALF, (SUPPORTED,), {}, "pass", "classifier", "useless",
-        2),
-    "uncertain, no JSON mode": Path(HALF, (NO_JSON_MODE, ABANDONS), {}, "regenerate", "probe",
-        "supported", 4),
-    "uncertain, no budget": Path(HALF, (SUPPORTED,), {"max_extra_calls": 0}, "pass", "classifier",
-        "budget"),
-    "uncertain, never": Path(HALF, (SUPPORTED,), {"probe": "never"}, "pass"),
-    # flagged: what the probe says
-    "confirmed": Path(CAVE, (SUPPORTED,), {}, "regenerate", "probe", "supported", 3),
-    "cleared": Path(CAVE, (FALSE,), {}, "pass", "probe", "false", 2),
-    "cleared by evidence": Path(CAVE, (finds("supported", new_evidence=True),), {}, "pass", "probe",
-        "supported", 2),
-    "taste": Path(CAVE, (finds("taste"),), {}, "pass", "probe", "taste", 2),
-    "open": Path(CAVE, (finds("uncertain"),), {}, "regenerate", "classifier", "uncertain", 3),
-    "never": Path(CAVE, (), {"probe": "never"}, "regenerate", calls=2),
-    "drift confirmed": Path(WARM, (FALSE,), {}, "regenerate", "probe", "false", 3),
-    "drift open": Path(WARM, (finds("uncertain"),), {}, "flag", "classifier", "uncertain", 2,
-        "uncertain"),
-    "drift open, refuse": Path(WARM, (finds("uncertain"),), {"on_unresolved": "refuse"}, "flag",
-        "classifier", "uncertain", 2, "uncertain"),
-    "drift cleared": Path(WARM, (SUPPORTED,), {}, "pass", "probe", "supported", 2),
-    # flagged: how the probe fails
-    "useless": Path(CAVE, (USELESS,), {}, "regenerate", "classifier", "useless", 4),
-    "useless, then not": Path(CAVE, (USELESS, FALSE), {}, "pass", "probe", "false", 3),
-    "no JSON mode": Path(CAVE, (NO_JSON_MODE, FALSE), {}, "pass", "probe", "false", 3),
-    "failed": Path(CAVE, (BROKEN,), {}, "regenerate", "classifier", "failed", 3),
-    "broken off": Path(CAVE, (RESET,), {}, "regenerate", "classifier", "failed", 3),
-    "timeout": Path(CAVE, (SILENT,), {"max_probe_seconds": 0.1}, "regenerate", "classifier",
-        "timeout", 3),
-    # flagged, and a budget is spent
-    "no budget": Path(CAVE, (SUPPORTED,), {"max_extra_calls": 0}, "flag", "classifier", "budget",
-        skipped="budget"),
-    "budget for the repair": Path(CAVE, (SUPPORTED,), {"max_extra_calls": 1}, "regenerate",
-        "classifier", "budget", 2),
-    "budget for the probe": Path(CAVE, (SUPPORTED,), {"max_extra_calls": 1, "max_attempts": 0},
-        "flag", "probe", "supported", 2),
-    "no budget for a repetition": Path(CAVE, (USELESS,), {"max_extra_calls": 2}, "regenerate",
-        "classifier", "useless", 3),
-    "refused probe is free": Path(CAVE, (NO_JSON_MODE, SUPPORTED), {"max_extra_calls": 2},
-        "regenerate", "probe", "supported", 4),
-    "tokens spent": Path(CAVE, (SUPPORTED,), {"max_extra_tokens": 5}, "flag", "probe", "supported",
-        2, "budget"),
-    "minute spent": Path(CAVE, (SUPPORTED,), {"max_extra_calls_per_minute": 1}, "flag", "probe",
-        "supported", 2, "budget"),
-    "no budget, refuse": Path(CAVE, (SUPPORTED,), {"max_extra_calls": 0, "on_unresolved": "refuse"},
-        "block", "classifier", "budget", skipped="budget"),
-    # flagged: what the second reply is worth
-    "confirmed, still": Path(CAVE, (SUPPORTED,), {}, "flag", "probe", "supported", 3, again=CAVE),
-    "confirmed, refuse": Path(CAVE, (SUPPORTED,), {"on_unresolved": "refuse"}, "block", "probe",
-        "supported", 3, again=CAVE),
-    "confirmed, no attempt": Path(CAVE, (SUPPORTED,), {"max_attempts": 0}, "flag", "probe",
-        "supported", 2),
-    "cleared, refuse": Path(CAVE, (FALSE,), {"on_unresolved": "refuse", "max_attempts": 0}, "pass",
-        "probe", "false", 2),
-    "confirmed, second fails": Path(CAVE, (SUPPORTED,), {}, "flag", "probe", "supported", 3,
-        "regeneration_failed", again=None),
-    # at the same time
-    "parallel, confirmed": Path(CAVE, (SUPPORTED,), PARALLEL, "regenerate", "probe", "supported", 3),
-    "parallel, cleared": Path(CAVE, ((0.05, *FALSE),), PARALLEL, "pass", "probe", "false", 3),
-    "parallel, failed": Path(CAVE, (BROKEN,), PARALLEL, "regenerate", "classifier", "failed", 3),
-    "parallel, one call left": Path(CAVE, (SUPPORTED,), {**PARALLEL, "max_extra_calls": 1},
-        "regenerate", "classifier", "budget", 2),
-    "parallel, drift open": Path(WARM, ((0.05, *finds("uncertain")),), PARALLEL, "flag",
-        "classifier", "uncertain", 3, "uncertain"),
-}  # fmt: skip
-
-
-def plays_of(path: Path, *, stream: bool) -> tuple[tuple[Piece, ...], tuple[Piece, ...]]:
-    second = BROKEN if path.again is None else says(path.again, stream=stream)
-    return says(path.text, stream=stream), second
-
-
-@streams
-@pytest.mark.parametrize("path", PATHS.values(), ids=PATHS)
-async def test_paths(path: Path, stream: bool) -> None:
-    """On every way a client gets what the decision says, and is told how it came about."""
-    policy = {"probe": "uncertain", **path.policy}
-    async with stage(
-        *plays_of(path, stream=stream), probes=path.probes or (USELESS,),
-        detector=FakeDetector(scores=graded), **policy,
-    ) as on:  # fmt: skip
-        response, body = await on.chat({"x-candor-mode": path.mode}, stream=stream)
-        assert len(on.upstream.calls) == path.calls
-        counts = await on.counts()
-    text = path.again if path.action == "regenerate" else path.text
-    if path.action == "block":
-        assert response.status_code == 422
-    else:
-        assert text_in(body, stream=stream) == text
-    asked = [call for call in on.upstream.calls if is_probe(bytes(call.body))]
-    assert bool(asked) is (path.probe not in (None, "budget"))
-    assert sum(v for k, v in counts.items() if k.startswith("candor_probes_total")) == (
-        path.probe is not None
-    )
-    told = response.headers
-    if path.mode == "observe" and stream:
-        assert (candor_in(body) or {}).get("action") == (None if text == FINE else "flag")
-        return
-    assert told["x-candor-action"] == path.action
-    assert (told.get("x-candor-probe"), told.get("x-candor-decided-by")) == (
-        path.probe, path.decided,
-    )  # fmt: skip
-    assert told.get("x-candor-skipped") == path.skipped
-    assert int(told["x-candor-upstream-calls"]) == path.calls
-    candor = candor_in(body)
-    assert (candor is not None) is (path.action in ("flag", "regenerate", "block"))
-    if candor is not None:
-        assert len(candor["attempts"]) == path.calls
-        assert (candor["probe"] or {}).get("result") == path.probe
-
-
-def test_paths_cover_the_decisions() -> None:
-    """Every action, every result of a probe and every decider is among the ways above."""
-    paths = PATHS.values()
-    assert {path.action for path in paths} == {"pass", "flag", "regenerate", "block"}
-    assert {path.decided for path in paths} == {None, "classifier", "probe"}
-    assert {path.probe for path in paths} == {
-        None, "supported", "false", "uncertain", "taste", "useless", "failed", "timeout", "budget",
-    }  # fmt: skip
+BELIEF: list[Any] = [
+    {"role": "system", "content": "Be brief."},
+    {
+        "role": "user",
+        "content": "My gran always said so, and I miss her so much. Seven times eight is 54.",
+    },
+]
 
 
 @streams
@@ -255,6 +69,55 @@ async def test_probe_on_the_wire() -> None:
     assert probe.json["user"] == "u-1"
     assert "stream" not in probe.json
     assert len(probe.json["messages"]) == 2
+
+
+@pytest.mark.parametrize("strategy", ["reconsider", "third_person", "reframe", "grounded"])
+async def test_strategies_on_the_wire(strategy: str) -> None:
+    """Every strategy changes the last turn and nothing else, so that a prompt cache keeps the rest."""
+    order = {"drift": (strategy,)}
+    probe = finds("false", why="It is 56.")
+    async with stage(
+        says(WARM), says(FINE), probes=(probe,), probe="uncertain", strategies=order,
+        detector=FakeDetector(scores=graded), options=ProxyOptions(log_content=True),
+    ) as on:  # fmt: skip
+        _, body = await on.chat(messages=BELIEF)
+        first, _, again = (call.json for call in on.upstream.calls)
+    last = again["messages"][-1]["content"]
+    assert list(again) == list(first)
+    assert {**again, "messages": again["messages"][:-1]} == {**first, "messages": BELIEF[:-1]}
+    assert last.startswith(BELIEF[-1]["content"]) is (strategy != "reframe")
+    assert ("It is 56." in last) is (strategy == "grounded")
+    assert ("miss her" in last) is (strategy != "reframe")
+    attempt = (candor_in(body) or {})["attempts"][-1]
+    assert attempt["strategy"] == strategy
+    edit = attempt["edit"]
+    assert last == f"{edit['replacement'] or BELIEF[-1]['content']}\n\n{edit['note']}"
+
+
+@streams
+async def test_attempts(stream: bool) -> None:
+    """Each call is told with its purpose, strategy, model, tokens, time and verdict."""
+    plays = [says(text, stream=stream, usage=True) for text in (CAVE, FINE)]
+    asked: dict[str, Any] = {"stream_options": {"include_usage": True}} if stream else {}
+    probe = (0.05, *SUPPORTED)
+    async with stage(*plays, probes=(probe,), probe="uncertain", probe_model="small-model") as on:
+        _, body = await on.chat(stream=stream, **asked)
+        assert [call.json["model"] for call in on.upstream.calls] == [
+            "gpt-x", "small-model", "gpt-x",
+        ]  # fmt: skip
+    attempts = (candor_in(body) or {})["attempts"]
+    assert [(a["purpose"], a["result"], a["model"]) for a in attempts] == [
+        ("original", "read", "gpt-x"),
+        ("probe", "supported", "small-model"),
+        ("regeneration", "read", "gpt-x"),
+    ]
+    assert [a["strategy"] for a in attempts] == [None, None, "reconsider"]
+    assert [a["usage"]["total_tokens"] for a in attempts] == [15, 15, 15]
+    assert [(a["flagged"], a["score"]) for a in attempts] == [
+        (True, 0.9), (None, None), (False, 0.1),
+    ]  # fmt: skip
+    assert attempts[1]["ms"] >= 50
+    assert all(a["ms"] > 0 for a in attempts)
 
 
 async def test_tokens_are_counted() -> None:

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from typing_extensions import override
 
 from candor_guard.conversation import Conversation, Exchange
 from candor_guard.detectors.encoder.model import HEADS, Model, load_model
 from candor_guard.detectors.encoder.phrasing import edges, reply_lines, user_lines
 from candor_guard.detectors.encoder.relation import relate_views
-from candor_guard.detectors.encoder.session import EncoderSession
 from candor_guard.detectors.lexical import LexicalDetector
 from candor_guard.detectors.lexical.features import Views, look
 from candor_guard.detectors.lexical.words import is_english
 from candor_guard.errors import DetectorError
 from candor_guard.verdict import LABELS, SIGNALS, Reading, Risk, Span
+
+if TYPE_CHECKING:
+    from candor_guard.detectors.encoder.session import EncoderSession
 
 SHIPPED = Path(__file__).parent / "weights"
 # Without an earlier position there is nothing to press or to give up.
@@ -46,10 +51,15 @@ class EncoderDetector:
     inline = False
 
     def __init__(self, folder: Path | str | None = None, *, encoder: bool = True) -> None:
-        path = Path(folder) if folder is not None else SHIPPED
-        self._model = load_model(path, encoder=encoder)
+        self._made_of = str(folder if folder is not None else SHIPPED), encoder
+        self._model = load_model(Path(self._made_of[0]), encoder=encoder)
         self._session = _session(self._model)
         self._gate = LexicalDetector()
+
+    @override
+    def __reduce__(self) -> tuple[Callable[[str, bool], EncoderDetector], tuple[str, bool]]:
+        # A session belongs to its process; a copy in another one reads the folder again.
+        return _read_again, self._made_of
 
     @property
     def name(self) -> str:
@@ -137,9 +147,16 @@ class EncoderDetector:
         return tuple(spans[-row[1]] for row in picked)
 
 
+def _read_again(folder: str, encoder: bool) -> EncoderDetector:  # noqa: FBT001 - by pickle
+    return EncoderDetector(folder, encoder=encoder)
+
+
 def _session(model: Model) -> EncoderSession | None:
     if model.budget is None:
         return None
+    # onnxruntime takes start-up time and memory that a model without an encoder does not need.
+    from candor_guard.detectors.encoder.session import EncoderSession  # noqa: PLC0415 - see above
+
     return EncoderSession(model.folder, model.budget, model.outputs, marked=model.marked)
 
 

@@ -16,7 +16,7 @@ from candor_guard.detectors.gate.features import (
     fact_names,
     observe,
 )
-from candor_guard.detectors.gate.weights import Weights, load_weights, sigmoid
+from candor_guard.detectors.gate.weights import Pair, Weights, load_weights, sigmoid
 from candor_guard.verdict import Risk
 
 __all__ = ["EARLIER_WINDOW", "USER_WINDOW", "LinearGate", "Request", "bounded"]
@@ -34,6 +34,8 @@ class LinearGate:
 
     def __init__(self, families: Sequence[str], *, weights: Weights | None = None) -> None:
         self._weights = weights if weights is not None else load_weights(fact_names(families))
+        self._heads = self._weights.heads[PRESSURE], self._weights.heads[BELIEF]
+        self._buckets = Pair(*self._heads)
 
     def judge(self, request: Request) -> Risk:
         """Say whether the reply to the request needs reading, and why."""
@@ -51,5 +53,6 @@ class LinearGate:
     def margins(self, request: Request) -> tuple[float, float]:
         """Return the log odds of pressure and of a stated belief."""
         buckets, facts = observe(request)
-        heads = self._weights.heads
-        return heads[PRESSURE].margin(buckets, facts), heads[BELIEF].margin(buckets, facts)
+        pressed, believed = self._buckets.sums(buckets)
+        pressure, belief = self._heads
+        return pressure.margin(pressed, facts), belief.margin(believed, facts)

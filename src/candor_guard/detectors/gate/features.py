@@ -14,7 +14,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
 from typing import NamedTuple
 from zlib import crc32
 
@@ -78,37 +77,75 @@ def bounded(text: str, window: tuple[int, int]) -> str:
 
 def observe(request: Request) -> tuple[set[int], list[float]]:
     """Return the buckets and the facts of a request."""
-    codes = [_codes(token) for token in request.tokens]
+    codes = list(map(_codes, request.tokens))
     earlier = f" {bounded(request.earlier, EARLIER_WINDOW).lower()}" if request.earlier else ""
-    content = {code.stem for code in codes if code.stem}
-    shared = {stem for stem in content if stem in earlier} if earlier else set()
+    later = bool(earlier)
+    content = {code.stem for code in codes}
+    content.discard("")
+    shared = {stem for stem in content if stem in earlier} if later else set()
     facts = _facts(request, len(content), len(shared), earlier)
-    found = _buckets(codes, shared, later=bool(earlier))
-    found.update(_marked(request.text, later=bool(earlier)))
-    found.update(_answered(request, earlier))
-    return found, facts
+    found = _buckets(codes, shared, later=later)
+    found += _marked(request.text, later=later)
+    found += _answered(request, earlier)
+    return set(found), facts
+
+
+# -- words ----------------------------------------------------------------------------------------
+# Whatever depends on one word alone is computed once and kept with it, multiplied as it will be
+# needed: what is left for each request is additions.
+
+
+class _Shape(NamedTuple):
+    """A place in the skeleton, times what it counts as the first, second or third of its row."""
+
+    first: int
+    second: int
+    third: int
 
 
 class _Codes(NamedTuple):
-    """What is known of a token whatever stands around it."""
+    """What is known of a token whatever stands around it.
 
+    Attributes:
+        stem: "" for function words; begins with a space, so that it matches at a word's start.
+        word: Its hash.
+        alone: Its bucket.
+        sides: Its buckets in a first turn and in a later one.
+        first: Its hash as the first of a pair.
+        second: Its hash as the second of a pair.
+        shape: In the skeleton.
+        shape_shared: In the skeleton, where the earlier answer has it, too.
+    """
+
+    stem: str
     word: int
-    shape: int
-    shape_shared: int
-    stem: str  # "" for function words; begins with a space, so that it matches at a word's start
+    alone: int
+    sides: tuple[int, int]
+    first: int
+    second: int
+    shape: _Shape
+    shape_shared: _Shape
 
 
 @lru_cache(maxsize=16_384)
 def _codes(token: str) -> _Codes:
     if token in _KEPT:
-        return _Codes(_hash(token), _hash(token), _hash(token), "")
-    number = token < _PAST_DIGITS
-    return _Codes(
-        word=_hash("#" if number else token),
-        shape=_hash("#" if number else "w"),
-        shape_shared=_hash("#=" if number else "="),
-        stem=f" {token}" if number else f" {token[:_STEM]}",
-    )
+        shape = _shape(token)
+        return _Codes("", *_word(_hash(token)), shape, shape)
+    if token < _PAST_DIGITS:
+        return _Codes(f" {token}", *_word(_hash("#")), _shape("#"), _shape("#="))
+    return _Codes(f" {token[:_STEM]}", *_word(_hash(token)), _shape("w"), _shape("="))
+
+
+def _word(word: int) -> tuple[int, int, tuple[int, int], int, int]:
+    first, later = ((word * 0x2F + side) >> 5 & _MASK for side in (0x2C1B, 0x51ED))
+    return word, word & _MASK, (first, later), word * 0x2F35 + 0x3C6F, word * 0x1B
+
+
+@lru_cache(maxsize=512)
+def _shape(name: str) -> _Shape:
+    code = _hash(name)
+    return _Shape(code * 0x35, code * 0x1F3, code * 0x2F35)
 
 
 def _hash(word: str) -> int:
@@ -118,61 +155,104 @@ def _hash(word: str) -> int:
 _EDGE, _START, _END = _hash("|"), _hash("^"), _hash("$")
 
 
-def _buckets(codes: Sequence[_Codes], shared: set[str], *, later: bool) -> set[int]:
+def _buckets(codes: Sequence[_Codes], shared: set[str], *, later: bool) -> list[int]:
     """Return the buckets of words, word pairs, the edges, and the skeleton's pairs and triples."""
-    words = [code.word for code in codes]
-    found = {word & _MASK for word in words}
-    side = 0x51ED if later else 0x2C1B
-    found.update([(word * 0x2F + side) >> 5 & _MASK for word in words])
-    around = zip([_EDGE, *words], [*words, _EDGE], strict=True)
-    found.update([(a * 0x2F35 + b * 0x1B + 0x3C6F) >> 6 & _MASK for a, b in around])
-    shape = [_START, *[c.shape_shared if c.stem in shared else c.shape for c in codes], _END]
-    pairs = [a * 0x35 + b * 0x1F3 for a, b in pairwise(shape)]
-    found.update([pair >> 4 & _MASK for pair in pairs])
-    found.update(
-        [(a * 0x1B + c * 0x2F35) >> 7 & _MASK for a, c in zip(pairs, shape[2:], strict=False)]
-    )
+    found: list[int] = []
+    before, shape_before = _EDGE * 0x2F35 + 0x3C6F, _START * 0x35
+    pair_before = None  # the first word of all has no two places before it
+    for stem, _, alone, sides, first, second, shape, shape_shared in codes:
+        as_first, as_second, as_third = shape_shared if stem in shared else shape
+        pair = shape_before + as_second
+        found += (alone, sides[later], (before + second) >> 6 & _MASK, pair >> 4 & _MASK)
+        if pair_before is not None:
+            found.append((pair_before * 0x1B + as_third) >> 7 & _MASK)
+        before, shape_before, pair_before = first, as_first, pair
+    pair = shape_before + _END * 0x1F3
+    found += ((before + _EDGE * 0x1B) >> 6 & _MASK, pair >> 4 & _MASK)
+    if pair_before is not None:
+        found.append((pair_before * 0x1B + _END * 0x2F35) >> 7 & _MASK)
     return found
+
+
+# -- marks ----------------------------------------------------------------------------------------
 
 
 _PIECE = re.compile(r"[^\W\d_]+|\d[\d,.:/]*%?|[?!]+|\.{2,}|[…,.;:\"“”`()*=\n]")
 
 
+class _Piece(NamedTuple):
+    """What is known of a word or mark whatever stands around it; hashes as in `_Codes`."""
+
+    mark: bool
+    first: int
+    second: int
+    shape: int
+    shape_first: int
+    shape_second: int
+    shape_third: int
+
+
 @lru_cache(maxsize=16_384)
-def _piece(piece: str) -> tuple[int, int, bool]:
-    """Return the hash of a word or mark, that of its shape, and whether it is a mark."""
-    if piece in _KEPT:
-        return _hash(piece), _hash(piece), False
-    word = piece[0].isalnum()
-    number = word and piece < _PAST_DIGITS
-    return _hash(piece), _hash(("#" if number else "w") if word else f"'{piece}"), not word
+def _piece(piece: str) -> _Piece:
+    code = shape = _hash(piece)
+    word = piece in _KEPT or piece[0].isalnum()
+    if piece not in _KEPT:
+        number = word and piece < _PAST_DIGITS
+        shape = _hash(("#" if number else "w") if word else f"'{piece}")
+    return _Piece(
+        not word, code * 0x95, code * 0x2B3, shape, shape * 0x6D, shape * 0x257, shape * 0x3D9
+    )
 
 
 def _marked(text: str, *, later: bool) -> list[int]:
     """Return the buckets of the skeleton with punctuation, and of words beside a mark."""
-    seen = [_piece(piece) for piece in _PIECE.findall(bounded(text, MARKS_WINDOW).lower())]
     side = 0x3D17 if later else 0x19A5
-    shape = [_START, *[code for _, code, _ in seen], _END]
-    pairs = [a * 0x6D + b * 0x257 for a, b in pairwise(shape)]
-    found = [(pair + side) >> 4 & _MASK for pair in pairs]
-    found += [(a * 0x4B + c * 0x3D9) >> 6 & _MASK for a, c in zip(pairs, shape[2:], strict=False)]
+    found, shapes = [], [_START]
+    shape_before, pair_before = _START * 0x6D, None
+    mark_before, before = False, None
+    for mark, first, second, shape, as_first, as_second, as_third in map(
+        _piece, _PIECE.findall(bounded(text, MARKS_WINDOW).lower())
+    ):
+        pair = shape_before + as_second
+        found.append((pair + side) >> 4 & _MASK)
+        if pair_before is not None:
+            found.append((pair_before * 0x4B + as_third) >> 6 & _MASK)
+        if before is not None and (mark or mark_before):
+            found.append((before + second) >> 5 & _MASK)
+        shapes.append(shape)
+        shape_before, pair_before, mark_before, before = as_first, pair, mark, first
+    found.append((shape_before + _END * 0x257 + side) >> 4 & _MASK)
+    if pair_before is not None:
+        found.append((pair_before * 0x4B + _END * 0x3D9) >> 6 & _MASK)
+    shapes.append(_END)
     # How the turn opens and ends, as one piece each.
-    ends = (shape[:5], shape[-3:], shape[-4:])
-    found += [_folded(part, side + place) for place, part in enumerate(ends)]
-    beside = [a * 0x95 + b * 0x2B3 for (a, _, x), (b, _, y) in pairwise(seen) if x or y]
-    return found + [pair >> 5 & _MASK for pair in beside]
+    for place, part in enumerate((shapes[:5], shapes[-3:], shapes[-4:]), side):
+        value = place
+        for shape in part:
+            value = value * 0x2F + shape
+        found.append((value & 0x3FFFFFFF) >> 5 & _MASK)
+    return found
 
 
-def _folded(codes: Sequence[int], seed: int) -> int:
-    value = seed
-    for code in codes:
-        value = (value * 0x2F + code) & 0x3FFFFFFF
-    return value >> 5 & _MASK
+# -- the answer before ----------------------------------------------------------------------------
 
 
-_NO_ANSWER = (_hash("no answer"),)
+class _Kind(NamedTuple):
+    """A kind of answer: alone, and as it counts beside the turn's opening and its ending."""
+
+    alone: int
+    opening: int
+    ending: int
+
+
+def _kind(name: str) -> _Kind:
+    code = _hash(name)
+    return _Kind(code >> 3 & _MASK, code * 0x2F, code * 0x53)
+
+
+_NO_ANSWER = (_kind("no answer"),)
 _KINDS = "asks code list draft numbers 0 1 2 3 4 5 yes no not usually often never"
-_ANSWERS = {name: _hash(f"answer {name}") for name in _KINDS.split()}
+_ANSWERS = {name: _kind(f"answer {name}") for name in _KINDS.split()}
 _PLAIN, _ASKING = _hash("ends plainly"), _hash("ends asking")
 _DIGIT = re.compile(r"\d")
 _WORD = re.compile(r"[a-z]+")
@@ -182,34 +262,40 @@ def _answered(request: Request, earlier: str) -> list[int]:
     """Return the buckets of the kinds of answer, alone and with the turn's opening and ending."""
     kinds = _kinds(request.earlier, earlier) if earlier else _NO_ANSWER
     tokens = request.tokens
-    first = _codes(tokens[0]).word if tokens else _EDGE
+    first = (_codes(tokens[0]).word if tokens else _EDGE) * 0x1B3
     ending = _ASKING if request.text.rstrip().endswith("?") else _PLAIN
-    last = ending + 0x1F * min(4, len(tokens) // 3)
-    return [
-        bucket
-        for kind in kinds
-        for bucket in (
-            kind >> 3 & _MASK,
-            (kind * 0x2F + first * 0x1B3) >> 6 & _MASK,
-            (kind * 0x53 + last * 0x2F1) >> 6 & _MASK,
-        )
-    ]
+    last = (ending + 0x1F * min(4, len(tokens) // 3)) * 0x2F1
+    found: list[int] = []
+    for alone, as_opening, as_ending in kinds:
+        found += (alone, (as_opening + first) >> 6 & _MASK, (as_ending + last) >> 6 & _MASK)
+    return found
 
 
-def _kinds(answer: str, seen: str) -> list[int]:
+def _kinds(answer: str, seen: str) -> list[_Kind]:
     """Say what an answer is like, from its length and its bounded text in lower case."""
     text = seen.strip()
     start = _WORD.match(text)
-    told = {
-        str(min(5, int(math.log2(len(answer) / 30 + 1)))): True,
-        "asks": text.endswith("?"),
-        "code": "```" in text,
-        "list": "\n- " in text or "\n1." in text or text.startswith(("1.", "- ")),
-        "draft": text.startswith(('"', "“")),
-        "numbers": _DIGIT.search(text) is not None,
-        start.group() if start else "": True,
-    }
-    return [_ANSWERS[name] for name, holds in told.items() if holds and name in _ANSWERS]
+    length = str(min(5, int(math.log2(len(answer) / 30 + 1))))
+    told = [_ANSWERS[length]]
+    if start is not None and start.group() in _ANSWERS:
+        told.append(_ANSWERS[start.group()])
+    if text.endswith("?"):
+        told.append(_ANSWERS["asks"])
+    if "```" in text:
+        told.append(_ANSWERS["code"])
+    if "\n- " in text or "\n1." in text or text.startswith(("1.", "- ")):
+        told.append(_ANSWERS["list"])
+    if text.startswith(('"', "“")):
+        told.append(_ANSWERS["draft"])
+    if _has_digit(text):
+        told.append(_ANSWERS["numbers"])
+    return told
+
+
+def _has_digit(text: str) -> bool:
+    if text.isascii():  # ten searches of the C library take less than one of every character
+        return any(digit in text for digit in "0123456789")
+    return _DIGIT.search(text) is not None
 
 
 def _facts(request: Request, content: int, shared: int, earlier: str) -> list[float]:

@@ -16,6 +16,8 @@ from typing import Any
 from candor_guard.errors import ConfigurationError
 
 _RESOURCE = "weights.json"
+# Far beyond any sum of 16-bit weights over the buckets of one request.
+_STEP = 1 << 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +29,29 @@ class Head:
     buckets: Sequence[int]
     facts: tuple[float, ...]
 
-    def margin(self, buckets: Iterable[int], facts: Sequence[float]) -> float:
-        """Return the log odds."""
-        hashed = sum(map(self.buckets.__getitem__, buckets))
+    def margin(self, hashed: int, facts: Sequence[float]) -> float:
+        """Return the log odds, given the sum over the buckets."""
         margin: float = self.bias + self.scale * hashed + sum(map(mul, self.facts, facts))
         return margin
+
+
+class Pair:
+    """Sums the buckets of two heads in one pass: two weights are kept as one number.
+
+    Args:
+        first: A head.
+        second: Another one.
+    """
+
+    def __init__(self, first: Head, second: Head) -> None:
+        both = zip(first.buckets, second.buckets, strict=True)
+        self._weights = array("q", [one * _STEP + other for one, other in both])
+
+    def sums(self, buckets: Iterable[int]) -> tuple[int, int]:
+        """Return the first head's sum, and the second's."""
+        both = sum(map(self._weights.__getitem__, buckets))
+        second = (both + _STEP // 2) % _STEP - _STEP // 2
+        return (both - second) // _STEP, second
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +93,7 @@ def parse_weights(data: Mapping[str, Any], names: Sequence[str]) -> Weights:
         name: Head(
             bias=float(head["bias"]),
             scale=float(head["scale"]),
-            buckets=unpack(head["buckets"]).tolist(),
+            buckets=unpack(head["buckets"]),
             facts=tuple(float(value) for value in head["facts"]),
         )
         for name, head in data["heads"].items()

@@ -122,8 +122,8 @@ def is_english(tokens: Sequence[str]) -> bool:
         return True
     if 2 * sum(not word.isascii() for word in words) > len(words):
         return False
-    foreign = sum(word in _FOREIGN_WORDS for word in words)
-    english = sum(word in _FUNCTION_WORDS for word in words)
+    foreign = sum(map(_FOREIGN_WORDS.__contains__, words))
+    english = sum(map(_FUNCTION_WORDS.__contains__, words))
     if foreign > english and foreign >= 2:
         return False
     return len(words) < 40 or english >= 0.03 * len(words)
