@@ -72,9 +72,9 @@ $(VENV)-train/.ready: pyproject.toml
 	$(VENV)-train/bin/python -m pip install --quiet --disable-pip-version-check -e '.[train,dev]'
 	@touch $@
 
-model: $(VENV)-train/.ready  ## Rebuild the relation readers: make model DATA=FOLDER
+model: $(VENV)-train/.ready  ## Train and build the shipped model, 100 minutes: make model DATA=FOLDER
 	@test -n "$(DATA)" || { echo "say where the data is: make model DATA=FOLDER" >&2; exit 2; }
-	$(VENV)-train/bin/python -m models.build --data $(DATA)
+	PATH="$(abspath $(VENV)-train/bin):$$PATH" sh models/runs/encoder.sh $(DATA)
 
 test-models: $(VENV)-train/.ready  ## Test training, export and build on a tiny subset
 	$(VENV)-train/bin/python -m pytest tests/models tests/detectors

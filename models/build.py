@@ -44,13 +44,18 @@ from models.readers import REPLY_HEADS, USER_HEADS, Readers, Table
 
 SHIPPED = Path("src/candor_guard/detectors/encoder/weights")
 NAME = "relation"
-VERSION = "1"
+VERSION = "2"
 BUDGETS: Mapping[str, float] = {"strict": 0.005, "balanced": 0.02, "sensitive": 0.05}
 # For turns at risk whose precision the probe brings.
 RECALL_POINT, RECALL = "recall", 0.95
 _HALF = 0.5
-# Of the requests at risk, how many the encoder may let go.
-_GATE_LOSS = 0.005
+_NEVER = 100.0
+# What the manifest tells of the run of `models.train`.
+RUN = "run.json"
+_RECORDED = ("minutes", "compare", "rate", "head_rate", "seed", "steps")
+# Of the valid requests at risk, how many fall under the encoder's limits before the margin, in
+# log-odds; and how much more the linear gate holds where the encoder sifts what it holds.
+_GATE_LOSS, _GATE_MARGIN, _GATE_SLACK = 0.005, 3.0, 0.6
 _DIGITS = 4
 # No source may have more than so many times the false positives that the budget allows on average.
 _WORST_SOURCE = 2.5
@@ -93,24 +98,29 @@ def _encoder(options: argparse.Namespace) -> dict[str, Any]:
     session = EncoderSession(options.out, Budget(), OUTPUTS, marked=True)
     turns = own_turns(options.authored) + shared_turns(options.data)
     valid = [turn for turn in turns if turn.split == "valid"][:: options.every]
+    run = json.loads((options.encoder / RUN).read_text(encoding="utf-8"))
     return {
+        "training": {name: run.get(name) for name in _RECORDED},
         "budget": asdict(Budget()),
         "marked": True,
         "outputs": list(OUTPUTS),
         "gate": gate_limits(valid, session),
+        "slack": _GATE_SLACK,
     }
 
 
 def gate_limits(turns: Sequence[Turn], session: EncoderSession) -> dict[str, float]:
     """Log-odds below which the encoder lets a request go that the linear gate holds.
 
-    Below both limits lie no more than `_GATE_LOSS` of the requests of each kind of risk.
+    They lie `_GATE_MARGIN` below what `_GATE_LOSS` of the requests of each kind of risk fall under:
+    the valid rows press more plainly than people do.
     """
     limits = {}
     for name in ("pressure", BELIEF):
         risky = [t for t in turns if (t.pressure if name == "pressure" else t.belief) == 1.0]
         found = sorted(session.logits(Exchange(t.conversation, ""))[name] for t in risky)
-        limits[name] = round(found[int(_GATE_LOSS * len(found))], 3) if found else -100.0
+        lowest = found[int(_GATE_LOSS * len(found))] if found else -_NEVER
+        limits[name] = round(lowest - _GATE_MARGIN, 3)
     return limits
 
 

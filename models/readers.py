@@ -173,9 +173,7 @@ def _phrases(
         biases.append(float(model.intercept_[0]))
     rows = np.round(np.column_stack([vectorizer.idf_, *columns]), 4).tolist()
     names = vectorizer.get_feature_names_out()
-    return Phrases(
-        {str(name): tuple(row) for name, row in zip(names, rows, strict=True)}, tuple(biases), kept
-    )
+    return Phrases.of(dict(zip(map(str, names), rows, strict=True)), biases, kept)
 
 
 def _linear(table: Table) -> Linear:

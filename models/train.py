@@ -237,7 +237,8 @@ def train(options: argparse.Namespace) -> Trainer:
     numpy.savez(
         options.out / "scores.npz", ids=[s.id for s in scored], logits=trainer.logits(scored)
     )
-    (options.out / "run.json").write_text(json.dumps(vars(options), default=str))
+    record = {**vars(options), "steps": trainer.steps}
+    (options.out / "run.json").write_text(json.dumps(record, default=str))
     return trainer
 
 

@@ -138,6 +138,19 @@ def test_many_threads() -> None:
     assert took < 20 * 0.2
 
 
+@pytest.mark.anyio
+async def test_the_bundled_detector() -> None:
+    """The bundled detector, which reads in threads of its own, serves many threads and a notebook."""
+    upstream = FakeUpstream([reply(GOOD)])
+    many = [YIELDING, GOOD, BAD] * 8
+    with SyncGuard(Guard(upstream=upstream)) as guard, ThreadPoolExecutor(8) as threads:
+        assert guard.complete(REQUEST)["choices"]
+        alone = [guard.check(MESSAGES, text) for text in many[:3]]
+        bodies = [threads.submit(guard.complete, REQUEST) for _ in range(8)]
+        assert list(threads.map(guard.check, [MESSAGES] * 24, many)) == alone * 8
+        assert all(body.result(WAIT)["choices"] for body in bodies)
+
+
 @pytest.mark.parametrize("way", ["close", "drop"])
 def test_a_stream_that_is_left(way: str) -> None:
     """Closing or dropping a stream closes the upstream's response."""
@@ -325,26 +338,34 @@ def test_processes() -> None:
 
 FORKED = """
     import os, sys
-    from candor_guard import Guard
+    from candor_guard import Guard, Policy
     from candor_guard.sync import SyncGuard
     from candor_guard.testing import FakeDetector, FakeReply, FakeUpstream
 
-    guard = SyncGuard(Guard(FakeDetector(), upstream=FakeUpstream([FakeReply.chat("x")])))
-    request = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
+    seen = []
+    guard = SyncGuard(Guard({detector}, Policy(mode="observe", detector_timeout=20),
+        upstream=FakeUpstream([FakeReply.chat("You're right, I apologize. It is 54.")]),
+        observers=[lambda outcome: seen.append((outcome.evaluated, outcome.action))]))
+    request = {{"model": "m", "messages": [
+        {{"role": "user", "content": "What is 7 times 8?"}},
+        {{"role": "assistant", "content": "7 times 8 is 56."}},
+        {{"role": "user", "content": "No, it is 54."}}]}}
     guard.complete(request)
     child = os.fork()
-    text = guard.complete(request)["choices"][0]["message"]["content"]
+    guard.complete(request)
+    wrong = len(seen) != 2 or seen[0] != seen[1] or seen[0][0] != "full" or seen[0][1] == "error"
     guard.close()
     if child:
-        sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) or text != "x")
-    os._exit(text != "x")
+        sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) or wrong)
+    os._exit(wrong)
 """
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_fork() -> None:
-    """A forked process gets a thread of its own."""
-    code = textwrap.dedent(FORKED)
+@pytest.mark.parametrize("detector", ["FakeDetector()", "None"], ids=["inline", "bundled"])
+def test_fork(detector: str) -> None:
+    """A forked process gets threads of its own, for its loop and for its detector."""
+    code = textwrap.dedent(FORKED).format(detector=detector)
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 

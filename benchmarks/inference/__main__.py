@@ -1,9 +1,9 @@
-"""Measure what a model costs: python -m benchmarks.inference --model FOLDER [--quick].
+"""Measure what a model costs: python -m benchmarks.inference [--model FOLDER] [--quick].
 
 The forward pass by length, batch and threads; tokenising; loading; every shipped detector from end
 to end; and the rates that the same runtime reaches for nothing but matrix products, so that the
 distance to what the machine can do is a number. One core unless threads are asked for. Without
---model only the machine and the shipped detectors are measured. Linux only.
+--model it is the shipped one. Linux only.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from benchmarks.inference.peak import peaks
 from benchmarks.inference.runtime import NotInstalledError
 from benchmarks.inference.tables import render
 from benchmarks.machine import cores, describe, pinned
+from candor_guard.detectors.encoder.detector import SHIPPED
+from candor_guard.detectors.shipped import NAMES
 
 RESULTS = Path(__file__).parents[1] / "results" / "inference.json"
 _PACKAGES = ("candor-guard", "numpy", "onnxruntime", "tokenizers")
@@ -56,14 +58,18 @@ def _arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument(
-        "--model", type=Path, metavar="FOLDER", help="with encoder.onnx and tokenizer.json"
+        "--model",
+        type=Path,
+        metavar="FOLDER",
+        default=SHIPPED,
+        help="with encoder.onnx and tokenizer.json",
     )
     parser.add_argument(
         "--fp32", type=Path, metavar="FILE", help="the same encoder before quantisation"
     )
     parser.add_argument(
         "--detector", action="append", metavar="NAME", default=[],
-        help="a further detector, end to end (lexical and relation always are)",
+        help="a further detector, end to end (those that ship always are)",
     )  # fmt: skip
     parser.add_argument("--quick", action="store_true", help="tiny counts; says nothing, runs")
     parser.add_argument("--json", type=Path, metavar="FILE", help=f"default: {RESULTS.name}")
@@ -72,8 +78,7 @@ def _arguments() -> argparse.Namespace:
 
 def _problem(args: argparse.Namespace) -> str | None:
     wanted = [] if args.fp32 is None else [args.fp32]
-    if args.model is not None:
-        wanted += [args.model / "encoder.onnx", args.model / "tokenizer.json"]
+    wanted += [args.model / "encoder.onnx", args.model / "tokenizer.json"]
     missing = [str(path) for path in wanted if not path.is_file()]
     return f"there is no {missing[0]}" if missing else None
 
@@ -83,26 +88,22 @@ def _measure(args: argparse.Namespace, seconds: float) -> dict[str, Any]:
         machine = peaks(1, seconds / 2)
         report: dict[str, Any] = {"peak, 1 thread, 10^9 operations/s": machine}
         models = _models(args)
-        if models:
-            report["forward pass, 1 thread"] = forward.by_length(models, _LENGTHS, machine, seconds)
-            report["target"] = _target(report["forward pass, 1 thread"])
-        if args.model is not None:
-            encoder = args.model / "encoder.onnx"
-            report["batches"] = forward.by_batch(encoder, _BATCHES, _TYPICAL, seconds)
-            report["shares of the time"] = forward.shares(encoder, _TARGET)
-            tokenizer = args.model / "tokenizer.json"
-            report["tokenising"] = forward.tokenising(tokenizer, _LENGTHS, seconds / 2)
-            report["loading"] = forward.loading(encoder)
-        names = ["lexical", "relation", *args.detector]
-        report["detectors"] = end_to_end(names, _WORDS, _TURNS, seconds)
-    if args.model is not None:
+        report["forward pass, 1 thread"] = forward.by_length(models, _LENGTHS, machine, seconds)
+        report["target"] = _target(report["forward pass, 1 thread"])
         encoder = args.model / "encoder.onnx"
-        report["threads"] = forward.by_threads(encoder, _THREADS, _TYPICAL, seconds)
+        report["batches"] = forward.by_batch(encoder, _BATCHES, _TYPICAL, seconds)
+        report["shares of the time"] = forward.shares(encoder, _TARGET)
+        tokenizer = args.model / "tokenizer.json"
+        report["tokenising"] = forward.tokenising(tokenizer, _LENGTHS, seconds / 2)
+        report["loading"] = forward.loading(encoder)
+        names = [*NAMES, *args.detector]
+        report["detectors"] = end_to_end(names, _WORDS, _TURNS, seconds)
+    report["threads"] = forward.by_threads(encoder, _THREADS, _TYPICAL, seconds)
     return report
 
 
 def _models(args: argparse.Namespace) -> dict[str, Path]:
-    models = {} if args.model is None else {"shipped": args.model / "encoder.onnx"}
+    models = {"shipped": args.model / "encoder.onnx"}
     return models if args.fp32 is None else {**models, "fp32": args.fp32}
 
 

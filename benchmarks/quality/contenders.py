@@ -12,7 +12,7 @@ from models.dataset import Sample
 from candor_guard.conversation import Exchange
 from candor_guard.detectors import Detector
 from candor_guard.detectors.lexical.views import last_user_text
-from candor_guard.detectors.shipped import LEXICAL, RELATION, build_detector
+from candor_guard.detectors.shipped import ENCODER, LEXICAL, RELATION, build_detector
 from candor_guard.verdict import LABELS
 
 Scores = Mapping[str, Sequence[float]]
@@ -173,7 +173,7 @@ def contenders(
     Raises:
         ConfigurationError: If a model folder is none.
     """
-    names = (LEXICAL, RELATION, *map(str, models))
+    names = (ENCODER, RELATION, LEXICAL, *map(str, models))
     found: list[Contender] = [DetectorContender(build_detector(name)) for name in names]
     absent: dict[str, str] = {}
     others: dict[str, Callable[[], Contender]] = {

@@ -1,6 +1,7 @@
 #!/bin/sh
-# The shipped model: readers without an encoder. Needs scikit-learn; a few minutes on one core.
+# The readers without an encoder, as a model folder of their own. A few minutes on one core.
 set -eu
 data="${1:-../shared/data}"
-python -m models.build --data "$data"
-python -m models.compare --data "$data" --model src/candor_guard/detectors/encoder/weights
+work="${2:-build/models}"
+python -m models.build --data "$data" --out "$work/relation"
+python -m models.compare --data "$data" --model "$work/relation"

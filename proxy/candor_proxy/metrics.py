@@ -19,7 +19,8 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from candor_guard.outcome import Outcome, total_tokens
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
-_GUARD_BUCKETS = (0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
+# From a gate alone to a stream that is read ten times, or waits while others are.
+_GUARD_BUCKETS = (0.0001, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 _CALL_BUCKETS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
 

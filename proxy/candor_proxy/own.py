@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from starlette.requests import Request
@@ -19,6 +20,10 @@ from candor_proxy.inbox import BodyTooLargeError, ClientGoneError, Inbox
 from candor_proxy.metrics import CONTENT_TYPE, Metrics
 from candor_proxy.options import ProxyOptions
 
+# A batch may take minutes. More at the same time would be no faster, and take all the threads
+# that look up the upstream's address and tell whether we are ready.
+_MOST_BATCHES = 2
+
 
 class OwnPaths:
     """Request handlers that need no upstream."""
@@ -27,6 +32,7 @@ class OwnPaths:
         self._guard = guard
         self._options = options
         self._metrics = metrics
+        self._batches = asyncio.Semaphore(_MOST_BATCHES)
 
     async def health(self, _request: Request) -> Response:
         """The process answers."""
@@ -55,21 +61,29 @@ class OwnPaths:
         """Say what leads to the decision about one exchange or many; asks no upstream."""
         return await self._answer(request, self._explained)
 
-    def _checked(self, entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        verdicts = self._guard.check_many(entries)
-        return [answer_to(entry, v) for entry, v in zip(entries, verdicts, strict=True)]
+    def _checked(self, entries: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+        seen: list[dict[str, Any]] = []
+        verdicts = self._guard.check_many(_noted(entries, seen))
+        return [answer_to(entry, v) for entry, v in zip(seen, verdicts, strict=True)]
 
-    def _explained(self, entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    def _explained(self, entries: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
         return [_explanation(self._guard, entry, index) for index, entry in enumerate(entries)]
 
     async def _answer(
-        self, request: Request, judge: Callable[[list[dict[str, Any]]], list[dict[str, Any]]]
+        self, request: Request, judge: Callable[[Iterable[dict[str, Any]]], list[dict[str, Any]]]
     ) -> Response:
         """Read exchanges, judge them off the event loop, answer in the form they came in."""
+        inbox, over = Inbox(request.receive), threading.Event()
+        results: list[dict[str, Any]] = []
+
+        async def work(entries: list[dict[str, Any]]) -> None:
+            async with self._batches:
+                results.extend(await asyncio.to_thread(judge, _until(over, entries)))
+
         try:
-            body = await Inbox(request.receive).body(self._options.max_request_bytes)
-            entries, single = parse_exchanges(body)
-            results = await asyncio.to_thread(judge, entries)
+            entries, single = parse_exchanges(await inbox.body(self._options.max_request_bytes))
+            if not await inbox.run(work(entries)):
+                raise ClientGoneError
         except ClientGoneError:
             return Response(status_code=400)
         except BodyTooLargeError:
@@ -79,10 +93,28 @@ class OwnPaths:
         except DetectorError as error:
             problem = error_body(str(error), "candor_guard_error", "detector_error")
             return error_response(503, problem)
+        finally:
+            over.set()
         if single:
             return Response(dump(results[0]), media_type="application/json")
         lines = b"".join(dump(result) + b"\n" for result in results)
         return Response(lines, media_type="application/x-ndjson")
+
+
+def _until(over: threading.Event, entries: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Yield entries as long as somebody wants them: a thread cannot be cancelled."""
+    for entry in entries:
+        if over.is_set():
+            return
+        yield entry
+
+
+def _noted(
+    entries: Iterable[dict[str, Any]], seen: list[dict[str, Any]]
+) -> Iterator[dict[str, Any]]:
+    for entry in entries:
+        seen.append(entry)
+        yield entry
 
 
 def _explanation(guard: Guard, entry: dict[str, Any], index: int) -> dict[str, Any]:

@@ -139,7 +139,7 @@ async def _do(
         case Fetch():
             return await calls.fetch(step)
         case Detect():
-            return await runner.read_async(step.exchange)
+            return await runner.read_async(step.exchange, optional=step.optional)
         case Close():
             await calls.close(step.call)
     return None

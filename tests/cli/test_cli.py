@@ -11,6 +11,7 @@ import time
 import pytest
 
 from candor_guard import __version__
+from candor_guard.detectors.shipped import build_detector
 from candor_proxy.cli import main
 
 COMMAND = [sys.executable, "-m", "candor_proxy"]
@@ -74,7 +75,7 @@ def test_help_loads_nothing_heavy() -> None:
 def test_demo_ends_as_scripted(capsys: pytest.CaptureFixture[str]) -> None:
     """The demo plays through the real proxy and every conversation ends as it should."""
     assert main(["demo", "--brief"]) == 0
-    assert "lexical@" in capsys.readouterr().out
+    assert f"{build_detector().name}@" in capsys.readouterr().out
 
 
 def test_demo_takes_the_port_or_says_so(capsys: pytest.CaptureFixture[str]) -> None:

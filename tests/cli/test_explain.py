@@ -54,7 +54,7 @@ def test_json_is_the_librarys(capsys: pytest.CaptureFixture[str], tmp_path: Path
 @pytest.mark.usefixtures("wide")
 def test_the_table_has_every_part(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """Decision, input, heads, evidence, probe and every strategy are there for people."""
-    status, out, err = explained(capsys, tmp_path, entry())
+    status, out, err = explained(capsys, tmp_path, entry(), "--detector", "lexical")
     assert (status, err) == (0, "")
     wanted = (
         "Decision", "asked about capitulation first", "reason: pressure", "lexical@", "balanced",

@@ -60,7 +60,7 @@ async def test_the_real_proxy_ends_well_and_the_probe_has_its_say() -> None:
     ended = {block.partition(":")[0]: block.rpartition("ending: ")[2] for block in blocks}
     for name in ("everyday-spider-insect", "code-round-half", "companion-andromeda"):
         assert ended[name] == "rightly passed, cleared by a neutral question to the model"
-    for name in ("medical-garage-engine", "code-is-strings", "companion-lightning"):
+    for name in ("everyday-shaving", "code-float-sum", "companion-lightning"):
         assert ended[name] == "regenerated rightly, found by a neutral question to the model"
     # At most one question and one regeneration for each reply.
     told = re.search(r"calls: (\d+) \((\d+) questions, (\d+) regen", out.getvalue())

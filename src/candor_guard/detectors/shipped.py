@@ -16,6 +16,8 @@ DEFAULT = ENCODER
 def build_detector(name: str | None = None) -> Detector:
     """Return the detector of that name, or the one in a model folder.
 
+    A model that ships with the package is loaded once.
+
     Args:
         name: ``encoder`` (trained readers and a text encoder), ``relation`` (the readers alone,
             with the standard library), ``lexical`` (the baseline), or the path of a folder in the
@@ -32,6 +34,6 @@ def build_detector(name: str | None = None) -> Detector:
             f"unknown detector {name!r}; there are: {', '.join(NAMES)}, or a model folder"
         )
     # A model takes start-up time and memory that the lexical detector does not need.
-    from candor_guard.detectors.encoder import EncoderDetector  # noqa: PLC0415 - see above
+    from candor_guard.detectors.encoder.detector import EncoderDetector, shipped  # noqa: PLC0415 - see above
 
-    return EncoderDetector(None if name in NAMES else name, encoder=name != RELATION)
+    return shipped(encoder=name != RELATION) if name in NAMES else EncoderDetector(name)

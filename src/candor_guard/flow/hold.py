@@ -96,7 +96,7 @@ def _watch(
     text = candidate.reader.text
     while (place := watch.next(text)) is not None:
         length, sentences = place
-        reading = yield from session.read(text[:length])
+        reading = yield from session.read(text[:length], optional=True)
         if reading is None:
             return None
         verdict = session.judge(reading)

@@ -92,13 +92,12 @@ class Session:
 
     # -- reading --------------------------------------------------------------------------------
 
-    def read(self, text: str) -> Generator[Step, Answer, Reading | None]:
-        """Read a reply's text; None when the detector failed."""
+    def read(self, text: str, *, optional: bool = False) -> Generator[Step, Answer, Reading | None]:
+        """Read a reply's text; None when the detector failed, or is too busy for an optional one."""
         began = self.context.clock()
+        exchange = Exchange(self.context.request.conversation, text)
         try:
-            return (
-                yield from ask(Detect(Exchange(self.context.request.conversation, text)), Reading)
-            )
+            return (yield from ask(Detect(exchange, optional=optional), Reading))
         except DetectorError:
             return None
         finally:

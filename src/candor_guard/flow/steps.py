@@ -95,9 +95,15 @@ class Fetch:
 
 @dataclass(frozen=True, slots=True)
 class Detect:
-    """Read an exchange. Answer: `Reading`; throws `DetectorError`."""
+    """Read an exchange. Answer: `Reading`; throws `DetectorError`.
+
+    Attributes:
+        exchange: What to read.
+        optional: Whether nothing depends on it, so that it gives up early where many wait.
+    """
 
     exchange: Exchange
+    optional: bool = False
 
 
 @dataclass(frozen=True, slots=True)

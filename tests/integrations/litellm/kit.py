@@ -35,7 +35,8 @@ with warnings.catch_warnings():
 KEY = "sk-operator-secret"
 PATIENCE = 20.0
 SCRIPT = load_conversations()
-CAVING = next(entry for entry in SCRIPT if entry.expect == "regenerate")
+# The bluntest of them: flagged without a probe, whichever of our detectors reads it.
+CAVING = next(entry for entry in SCRIPT if entry.id == "medical-two-painkillers")
 CLEAN = next(entry for entry in SCRIPT if entry.expect == "pass")
 TOOLS: list[Any] = [{"type": "function", "function": {"name": "look_up", "parameters": {}}}]
 TOOL_CALL = {

@@ -76,17 +76,18 @@ class Asker:
         asked = {"model": "gpt-x", "messages": DISPUTE, "stream": True, **fields}
 
         def here(client: OpenAI) -> tuple[list[ChatCompletionChunk], Outcome | None]:
-            return list(client.chat.completions.create(**asked)), _record(client)
+            return list(client.chat.completions.create(**asked)), record(client)
 
         async def there(client: AsyncOpenAI) -> tuple[list[ChatCompletionChunk], Outcome | None]:
             stream = await client.chat.completions.create(**asked)
-            return [chunk async for chunk in stream], _record(client)
+            return [chunk async for chunk in stream], record(client)
 
         found: tuple[list[ChatCompletionChunk], Outcome | None] = await self.run(here, there)
         return found
 
 
-def _record(client: OpenAI | AsyncOpenAI) -> Outcome | None:
+def record(client: OpenAI | AsyncOpenAI) -> Outcome | None:
+    """The last record of a client; None when it is not guarded."""
     return last_outcome(client) if hasattr(client._client, "candor") else None
 
 

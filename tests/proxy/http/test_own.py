@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Sequence
+import threading
+import time
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
-from tests.proxy.http.stage import CHAT, Stage, raw_request, request_body, stage
+from tests.proxy.http.stage import CHAT, PATIENCE, Stage, raw_request, request_body, stage
 from tests.proxy.http.upstream import Cut, answer, says, streamed
 from typing_extensions import override
 
@@ -107,6 +109,50 @@ async def test_check_judges_many_in_order() -> None:
     assert response.headers["content-type"] == "application/x-ndjson"
     flags = [json.loads(entry)["flagged"] for entry in got.splitlines()]
     assert flags == [True, False, True]
+
+
+async def test_slow_batches_leave_threads_to_others() -> None:
+    """However many batches are being judged, the proxy says at once whether it is ready."""
+    release = threading.Event()
+
+    def scores(exchange: Exchange) -> Mapping[str, float]:
+        if exchange.reply == "WAIT":
+            release.wait(timeout=PATIENCE)
+        return {"capitulation": 0.1, "drift": 0.1}
+
+    async with stage(detector=FakeDetector(scores=scores, inline=False)) as on:
+        batches = [asyncio.create_task(on.post(CHECK, line("WAIT"))) for _ in range(40)]
+        try:
+            await asyncio.sleep(0.1)
+            ready = await on.client.get("/readyz", timeout=2)
+        finally:
+            release.set()
+        answered = [response.status_code for response, _ in await asyncio.gather(*batches)]
+    assert ready.status_code == 200
+    assert answered == [200] * 40
+
+
+async def test_a_batch_ends_with_its_client() -> None:
+    """When a client leaves, the rest of its batch is not judged."""
+    judged: list[str] = []
+    began = threading.Event()
+
+    def scores(exchange: Exchange) -> Mapping[str, float]:
+        judged.append(exchange.reply)
+        began.set()
+        time.sleep(0.002)
+        return {"capitulation": 0.1, "drift": 0.1}
+
+    body = b"\n".join([line("Fine.")] * 1000)
+    async with stage(detector=FakeDetector(scores=scores, inline=False)) as on:
+        asking = asyncio.create_task(on.post(CHECK, body))
+        assert await asyncio.to_thread(began.wait, PATIENCE)
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+        await asyncio.sleep(0.3)
+        stopped_at = len(judged)
+        await asyncio.sleep(0.1)
+    assert len(judged) == stopped_at < 1000
 
 
 async def test_check_reads_an_object_over_several_lines() -> None:

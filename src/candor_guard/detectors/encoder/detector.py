@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,8 +37,8 @@ class EncoderDetector:
     """Reads exchanges with a trained model; a `candor_guard.detectors.Detector`.
 
     Immutable after construction, so one instance serves any number of threads. The gate is the
-    lexical detector's, which costs a tenth of a millisecond; what that holds, an encoder that was
-    taught to reads once more, with an empty reply.
+    lexical detector's, which costs a tenth of a millisecond; what that holds, and a little more, an
+    encoder that was taught to reads once more, with an empty reply.
 
     Args:
         folder: A model folder; default: the one that ships with the package.
@@ -51,13 +52,15 @@ class EncoderDetector:
     inline = False
 
     def __init__(self, folder: Path | str | None = None, *, encoder: bool = True) -> None:
-        self._made_of = str(folder if folder is not None else SHIPPED), encoder
-        self._model = load_model(Path(self._made_of[0]), encoder=encoder)
+        self._made_of = None if folder is None else str(folder), encoder
+        self._model = load_model(SHIPPED if folder is None else Path(folder), encoder=encoder)
         self._session = _session(self._model)
-        self._gate = LexicalDetector()
+        self._gate = LexicalDetector(slack=self._model.slack)
 
     @override
-    def __reduce__(self) -> tuple[Callable[[str, bool], EncoderDetector], tuple[str, bool]]:
+    def __reduce__(
+        self,
+    ) -> tuple[Callable[[str | None, bool], EncoderDetector], tuple[str | None, bool]]:
         # A session belongs to its process; a copy in another one reads the folder again.
         return _read_again, self._made_of
 
@@ -147,8 +150,18 @@ class EncoderDetector:
         return tuple(spans[-row[1]] for row in picked)
 
 
-def _read_again(folder: str, encoder: bool) -> EncoderDetector:  # noqa: FBT001 - by pickle
-    return EncoderDetector(folder, encoder=encoder)
+@cache
+def shipped(*, encoder: bool = True) -> EncoderDetector:
+    """Return the detector of the model that ships with the package; the same one every time.
+
+    To load it takes half a second and 70 MB, and a program may have many guards. What is unpickled
+    is this one, too: a process pool unpickles its guard with every task.
+    """
+    return EncoderDetector(encoder=encoder)
+
+
+def _read_again(folder: str | None, encoder: bool) -> EncoderDetector:  # noqa: FBT001 - by pickle
+    return shipped(encoder=encoder) if folder is None else EncoderDetector(folder, encoder=encoder)
 
 
 def _session(model: Model) -> EncoderSession | None:

@@ -17,7 +17,7 @@ from candor_guard.detectors.encoder.render import Budget
 from candor_guard.errors import ConfigurationError
 from candor_guard.verdict import LABELS, SIGNALS
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "manifest.json"
 READERS = "readers.json"
 ENCODER = "encoder.onnx"
@@ -57,6 +57,7 @@ class Model:
         outputs: What its columns are.
         gate: Log-odds by output, from which the encoder leaves a request held; None when it was
             not taught to read requests.
+        slack: How much more than usual the linear gate holds, for the encoder to sift.
     """
 
     folder: Path
@@ -74,6 +75,7 @@ class Model:
     marked: bool = False
     outputs: tuple[str, ...] = HEADS
     gate: Mapping[str, float] | None = None
+    slack: float = 0.0
 
 
 def digest(path: Path) -> str:
@@ -126,15 +128,20 @@ def load_model(folder: Path, *, encoder: bool = True) -> Model:
         },
         operating_points={k: dict(v) for k, v in blended["operating_points"].items()},
         budget=None if reader is None else Budget(**reader["budget"]),
-        **({} if reader is None else _reading(reader)),
+        **({} if reader is None else _reading(folder, reader)),
     )
 
 
-def _reading(reader: Mapping[str, Any]) -> dict[str, Any]:
+def _reading(folder: Path, reader: Mapping[str, Any]) -> dict[str, Any]:
+    slack = float(reader.get("slack", 0.0))
+    outputs, gate = tuple(reader.get("outputs", HEADS)), reader.get("gate")
+    if missing := {*HEADS, *(gate or ())} - set(outputs):
+        raise ConfigurationError(f"{folder}: the encoder has no output for {sorted(missing)}")
     return {
         "marked": bool(reader.get("marked", False)),
-        "outputs": tuple(reader["outputs"]),
-        "gate": reader.get("gate"),
+        "outputs": outputs,
+        "gate": gate,
+        "slack": slack,
     }
 
 

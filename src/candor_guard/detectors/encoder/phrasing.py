@@ -7,7 +7,10 @@ ones (O). Learnt on such text, phrases carry over to topics nobody has seen.
 
 from __future__ import annotations
 
+import base64
 import math
+import sys
+from array import array
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -58,48 +61,75 @@ def grams(line: Sequence[str]) -> Iterable[str]:
 class Phrases:
     """Linear models over weighted n-grams of unit length.
 
+    There are a hundred thousand of them, so their numbers lie in one array, and in a file as text.
+
     Attributes:
-        terms: Rarity and the weight in each model, by n-gram.
+        places: The row of each n-gram.
+        numbers: Row by row, its rarity and its weight in each model.
         biases: By model.
         kept: Words that stay as they are.
     """
 
-    terms: Mapping[str, tuple[float, ...]]
+    places: Mapping[str, int]
+    numbers: Sequence[float]
     biases: tuple[float, ...]
     kept: frozenset[str]
 
     @classmethod
+    def of(
+        cls, terms: Mapping[str, Sequence[float]], biases: Sequence[float], kept: Iterable[str]
+    ) -> Phrases:
+        """Make one of rows by n-gram."""
+        numbers = array("f", (value for row in terms.values() for value in row))
+        return cls(_places(terms), numbers, tuple(biases), frozenset(kept))
+
+    @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Phrases:
         """Read what `to_dict` wrote."""
-        return cls(
-            terms={term: tuple(row) for term, row in data["terms"].items()},
-            biases=tuple(data["biases"]),
-            kept=frozenset(data["kept"]),
-        )
+        numbers = array("f", base64.b64decode(data["numbers"]))
+        if sys.byteorder == "big":
+            numbers.byteswap()
+        names = data["terms"].split("\n")
+        return cls(_places(names), numbers, tuple(data["biases"]), frozenset(data["kept"]))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields, JSON-ready and in a fixed order."""
-        return {"terms": self.terms, "biases": self.biases, "kept": sorted(self.kept)}
+        numbers = array("f", self.numbers)
+        if sys.byteorder == "big":
+            numbers.byteswap()
+        return {
+            "terms": "\n".join(self.places),
+            "numbers": base64.b64encode(numbers.tobytes()).decode("ascii"),
+            "biases": self.biases,
+            "kept": sorted(self.kept),
+        }
 
     def logits(self, lines: Iterable[Sequence[str]]) -> list[float]:
         """Return the log-odds of each model."""
         counts = Counter(gram for line in lines for gram in grams(line))
+        numbers, width = self.numbers, 1 + len(self.biases)
         sums, norm = [0.0] * len(self.biases), 0.0
         for gram, count in counts.items():
-            found = self.terms.get(gram)
-            if found is None:
+            place = self.places.get(gram)
+            if place is None:
                 continue
-            value = (1.0 + math.log(count)) * found[0]
+            rarity, *weights = numbers[place * width : (place + 1) * width]
+            value = (1.0 + math.log(count)) * rarity
             norm += value * value
-            for index, weight in enumerate(found[1:]):
+            for index, weight in enumerate(weights):
                 sums[index] += value * weight
         scale = 1.0 / math.sqrt(norm) if norm else 0.0
         return [b + s * scale for b, s in zip(self.biases, sums, strict=True)]
 
     def strength(self, line: Sequence[str], model: int) -> float:
         """Return how much a line speaks for a model's positive class."""
-        found = (self.terms.get(gram) for gram in grams(line))
-        return sum(entry[0] * entry[1 + model] for entry in found if entry is not None)
+        width = 1 + len(self.biases)
+        starts = (self.places[gram] * width for gram in grams(line) if gram in self.places)
+        return sum(self.numbers[at] * self.numbers[at + 1 + model] for at in starts)
+
+
+def _places(names: Iterable[str]) -> dict[str, int]:
+    return {name: place for place, name in enumerate(names)}
 
 
 def _mark(token: str, views: Views, kept: frozenset[str]) -> str:

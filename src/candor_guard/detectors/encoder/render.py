@@ -22,6 +22,8 @@ from candor_guard.detectors.lexical.views import last_user_text, question_of
 from candor_guard.detectors.lexical.words import stems_of, tokens_of
 
 _SPECIAL = re.compile(r"\[(CLS|SEP|MASK|PAD|UNK)\]|<(/?s|pad|mask|unk)>|<\|([^|>]{1,40})\|>", re.I)
+# Halves of characters, which JSON can spell and no tokenizer takes.
+_HALVES = re.compile("[\ud800-\udfff]")
 # Characters beyond which a part is cut before it is tokenised: tokens are three characters or so,
 # and the cost must stay flat however long a turn is.
 _CHARS = 6_000
@@ -85,9 +87,13 @@ def parts_of(exchange: Exchange) -> Parts:
 
 
 def defuse(text: str) -> str:
-    """Break up special tokens and bound the length, keeping both ends of a long text."""
+    """Make a text fit to be read: special tokens broken up, no halves of characters, not too long.
+
+    Of a long text both ends are kept.
+    """
     if len(text) > _CHARS:
         text = f"{text[: _CHARS // 2]} {text[-_CHARS // 2 :]}"
+    text = _HALVES.sub("\ufffd", text)
     return _SPECIAL.sub(lambda m: f"({m.group(1) or m.group(2) or m.group(3)})", text)
 
 

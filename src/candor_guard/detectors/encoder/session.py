@@ -41,6 +41,11 @@ class EncoderSession:
             )
         except Exception as error:  # both raise plain exceptions of their own making
             raise ConfigurationError(f"{folder}: the encoder cannot be loaded: {error}") from error
+        width = self._session.get_outputs()[0].shape[-1]
+        if width != len(self._outputs):
+            raise ConfigurationError(
+                f"{folder}: the encoder has {width} outputs, its manifest names {len(self._outputs)}"
+            )
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
 

@@ -30,17 +30,21 @@ class LinearGate:
     Args:
         families: Names of the phrase families that `Request.cues` counts, in order.
         weights: Other weights than those that ship with the package.
+        slack: Log-odds by which more is held than the thresholds say, for another gate to sift.
     """
 
-    def __init__(self, families: Sequence[str], *, weights: Weights | None = None) -> None:
+    def __init__(
+        self, families: Sequence[str], *, weights: Weights | None = None, slack: float = 0.0
+    ) -> None:
         self._weights = weights if weights is not None else load_weights(fact_names(families))
+        self._limits = {k: v - slack for k, v in self._weights.thresholds.items()}
         self._heads = self._weights.heads[PRESSURE], self._weights.heads[BELIEF]
         self._buckets = Pair(*self._heads)
 
     def judge(self, request: Request) -> Risk:
         """Say whether the reply to the request needs reading, and why."""
         pressure, belief = self.margins(request)
-        limits = self._weights.thresholds
+        limits = self._limits
         later = bool(request.earlier)
         reason = NO_RISK
         if later and pressure >= limits["pressure"]:

@@ -33,15 +33,16 @@ class LexicalDetector:
 
     Args:
         weights: Other weights than those that ship with the package (fitting, comparing).
+        slack: Of the gate, see `candor_guard.detectors.gate.LinearGate`.
     """
 
     name = "lexical"
     version = "2"
     inline = True
 
-    def __init__(self, *, weights: Weights | None = None) -> None:
+    def __init__(self, *, weights: Weights | None = None, slack: float = 0.0) -> None:
         self._weights = weights if weights is not None else load_weights()
-        self._gate = LinearGate(FAMILIES)
+        self._gate = LinearGate(FAMILIES, slack=slack)
 
     @property
     def operating_points(self) -> Mapping[str, Mapping[str, float]]:
