@@ -66,4 +66,6 @@ def _options() -> onnxruntime.SessionOptions:
     # Two threads gain only on an idle machine, and cost everybody else there.
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
+    # A plan of memory by shape pays where shapes come again; lengths seldom do, and it takes 7 MB.
+    options.enable_mem_pattern = False
     return options
