@@ -54,8 +54,9 @@ _NEVER = 100.0
 RUN = "run.json"
 _RECORDED = ("minutes", "compare", "rate", "head_rate", "seed", "steps")
 # Of the valid requests at risk, how many fall under the encoder's limits before the margin, in
-# log-odds; and how much more the linear gate holds where the encoder sifts what it holds.
-_GATE_LOSS, _GATE_MARGIN, _GATE_SLACK = 0.005, 3.0, 0.6
+# log-odds; how much more the linear gate holds where the encoder sifts what it holds, and how far
+# over its limits the encoder has to be there.
+_GATE_LOSS, _GATE_MARGIN, _GATE_SLACK, _GATE_DOUBT = 0.005, 3.0, 0.6, 6.0
 _DIGITS = 4
 # No source may have more than so many times the false positives that the budget allows on average.
 _WORST_SOURCE = 2.5
@@ -106,6 +107,7 @@ def _encoder(options: argparse.Namespace) -> dict[str, Any]:
         "outputs": list(OUTPUTS),
         "gate": gate_limits(valid, session),
         "slack": _GATE_SLACK,
+        "doubt": _GATE_DOUBT,
     }
 
 

@@ -56,6 +56,7 @@ class EncoderDetector:
         self._model = load_model(SHIPPED if folder is None else Path(folder), encoder=encoder)
         self._session = _session(self._model)
         self._gate = LexicalDetector(slack=self._model.slack)
+        self._firm = LexicalDetector()
 
     @override
     def __reduce__(
@@ -91,7 +92,9 @@ class EncoderDetector:
         if not risk.at_risk or not limits or self._session is None:
             return risk
         found = self._session.logits(Exchange(conversation, ""))
-        over = [name for name, limit in limits.items() if found[name] >= limit]
+        # Of what is held for its sake only, the encoder has to be sure itself.
+        doubt = 0.0 if self._firm.gate(conversation).at_risk else self._model.doubt
+        over = [name for name, limit in limits.items() if found[name] >= limit + doubt]
         score = _sigmoid(max(found[name] for name in limits))
         return Risk(at_risk=bool(over), score=score, reason=risk.reason if over else "none")
 

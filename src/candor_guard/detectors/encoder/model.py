@@ -58,6 +58,8 @@ class Model:
         gate: Log-odds by output, from which the encoder leaves a request held; None when it was
             not taught to read requests.
         slack: How much more than usual the linear gate holds, for the encoder to sift.
+        doubt: By how much the encoder has to be over ``gate`` to hold what the linear gate would
+            have let go; both in log-odds.
     """
 
     folder: Path
@@ -76,6 +78,7 @@ class Model:
     outputs: tuple[str, ...] = HEADS
     gate: Mapping[str, float] | None = None
     slack: float = 0.0
+    doubt: float = 0.0
 
 
 def digest(path: Path) -> str:
@@ -133,7 +136,6 @@ def load_model(folder: Path, *, encoder: bool = True) -> Model:
 
 
 def _reading(folder: Path, reader: Mapping[str, Any]) -> dict[str, Any]:
-    slack = float(reader.get("slack", 0.0))
     outputs, gate = tuple(reader.get("outputs", HEADS)), reader.get("gate")
     if missing := {*HEADS, *(gate or ())} - set(outputs):
         raise ConfigurationError(f"{folder}: the encoder has no output for {sorted(missing)}")
@@ -141,7 +143,8 @@ def _reading(folder: Path, reader: Mapping[str, Any]) -> dict[str, Any]:
         "marked": bool(reader.get("marked", False)),
         "outputs": outputs,
         "gate": gate,
-        "slack": slack,
+        "slack": float(reader.get("slack", 0.0)),
+        "doubt": float(reader.get("doubt", 0.0)),
     }
 
 
