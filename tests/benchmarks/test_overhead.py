@@ -61,7 +61,8 @@ def test_every_contender_is_measured_on_the_path_it_claims(report: dict[str, Any
     assert loads["1 connections"][DIRECT]["added_last_p50_ms"] == 0
     assert loads["1 connections"][FLOOR]["added_last_p50_ms"] > 0
     paced = report["streams, paced"]["1 connections"]
-    assert all(0 < row["first_p50_ms"] < row["last_p50_ms"] for row in paced.values())
+    for name, row in paced.items():
+        assert 0 < row["first_p50_ms"] <= row["last_p50_ms"], name
     assert TENTH not in paced
     whole = report["streams, at once"]["1 connections"]
     assert min(row["n"] for row in (*paced.values(), *whole.values())) >= 2
