@@ -25,7 +25,8 @@ from benchmarks.overhead.contenders import CONTENDERS, WORST
 from benchmarks.overhead.load import AnswerError
 from benchmarks.overhead.measure import Plan, Stage, streams, whole_replies
 from benchmarks.overhead.stand import Running, sort_conversations, stand
-from candor_guard.detectors.shipped import DEFAULT
+from candor_guard.detectors.encoder.detector import SHIPPED
+from candor_guard.detectors.shipped import DEFAULT, ENCODER, build_detector
 
 RESULTS = Path(__file__).parents[1] / "results"
 _PACKAGES = ("candor-guard", "starlette", "uvicorn", "aiohttp", "uvloop", "httptools")
@@ -44,7 +45,7 @@ def main() -> int:
     setup = {**describe(_PACKAGES), "detector": args.detector}
     try:
         with stand(args.detector, litellm) as running:
-            report = {"setup": setup, **_measure(running, plan, Path(args.detector))}
+            report = {"setup": setup, **_measure(running, plan, args.detector)}
     except (NotStartedError, NotInstalledError, AnswerError, ValueError) as error:
         print(f"overhead: {error}", file=sys.stderr)
         return 1
@@ -85,8 +86,8 @@ def _litellm(python: Path | None) -> Path | None:
     return python
 
 
-def _measure(running: dict[str, Running], plan: Plan, folder: Path) -> dict[str, Any]:
-    kinds = sort_conversations(running["enforce"])
+def _measure(running: dict[str, Running], plan: Plan, detector: str) -> dict[str, Any]:
+    kinds = sort_conversations(running["enforce"], build_detector(detector))
     there = tuple(contender for contender in CONTENDERS if contender.server in running)
     stage = Stage(running, kinds, there)
     report: dict[str, Any] = {
@@ -98,7 +99,7 @@ def _measure(running: dict[str, Running], plan: Plan, folder: Path) -> dict[str,
         "processes": figures.process_rows(running),
     }
     report["targets"] = figures.targets(report, plan.connections)
-    bare = model.bare_pass(folder, kinds)
+    bare = model.bare_pass(SHIPPED if detector == ENCODER else Path(detector), kinds)
     if bare is not None:
         report["bare pass"] = bare
         worst = report["whole replies"]["1 connections"][WORST]["added_last_p50_ms"]

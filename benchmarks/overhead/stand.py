@@ -15,6 +15,8 @@ from benchmarks.machine import Memory, cores, cpu_seconds, memory, pinned
 from benchmarks.overhead.client import answered
 from benchmarks.overhead.contenders import Server, litellm_servers, mock_server, our_servers
 from benchmarks.overhead.traffic import Kinds, conversations, request_bytes
+from candor_guard.conversation import Conversation
+from candor_guard.detectors import Detector, PreGate
 
 _TOLD = ("evaluated", "action", "upstream-calls")
 _PLAIN, _CLEAN = ("gate", "pass", "1"), ("full", "pass", "1")
@@ -93,8 +95,11 @@ def stand(detector: str, litellm: Path | None) -> Iterator[dict[str, Running]]:
         yield running
 
 
-def sort_conversations(enforce: Running) -> Kinds:
+def sort_conversations(enforce: Running, detector: Detector) -> Kinds:
     """Ask the proxy which conversations it holds, and keep those that it then finds clean.
+
+    Of those that it does not hold, a few cost a look by the encoder before they are let go. They
+    are left out: what such a look takes is for `benchmarks.inference`.
 
     Raises:
         ValueError: If there are none of one kind; says what the proxy did.
@@ -105,11 +110,19 @@ def sort_conversations(enforce: Running) -> Kinds:
         head = answered(enforce.port, request_bytes(messages, number=number))
         found.setdefault(_told(head), []).append(messages)
     enforce.sleep()
-    kinds = Kinds(tuple(found.get(_PLAIN, ())), tuple(found.get(_CLEAN, ())))
+    plain = (messages for messages in found.get(_PLAIN, ()) if _at_once(detector, messages))
+    kinds = Kinds(tuple(plain), tuple(found.get(_CLEAN, ())))
     if not kinds.plain or not kinds.at_risk:
         told = ", ".join(f"{len(these)} {'/'.join(key)}" for key, these in found.items())
         raise ValueError(f"the demo's conversations are not of both kinds: {told}")
     return kinds
+
+
+def _at_once(detector: Detector, messages: Sequence[Mapping[str, str]]) -> bool:
+    """Whether the first look at a request settles it."""
+    if not isinstance(detector, PreGate):
+        return True
+    return detector.pre_gate(Conversation.parse(list(messages))) is not None
 
 
 def _told(head: bytes) -> tuple[str, ...]:

@@ -25,6 +25,8 @@ from benchmarks.overhead.measure import Cell, Plan, Stage, streams, whole_replie
 from benchmarks.overhead.stand import sort_conversations, stand
 from benchmarks.overhead.traffic import Kinds
 
+from candor_guard.detectors.shipped import build_detector
+
 linux = pytest.mark.skipif(sys.platform != "linux", reason="pins processes and reads /proc")
 
 
@@ -36,7 +38,7 @@ def report() -> dict[str, Any]:
         stream_rounds=2, paced_words=30, paced_seconds=0.05,
     )  # fmt: skip
     with stand("lexical", None) as running:
-        kinds = sort_conversations(running["enforce"])
+        kinds = sort_conversations(running["enforce"], build_detector("lexical"))
         there = tuple(c for c in CONTENDERS if c.server in running)
         stage = Stage(running, kinds, there)
         found: dict[str, Any] = {
@@ -172,6 +174,6 @@ def test_targets_without_litellm_leave_its_ratios_out() -> None:
 
 def test_worst_case_is_held_against_a_bare_pass(tmp_path: Path) -> None:
     """The target is 1.3 passes and half a millisecond; without an encoder there is none."""
-    bare = {"tokens": 180.0, "p50_ms": 10.0}
+    bare = {"tokens": 180.0, "gate_tokens": 60, "p50_ms": 10.0}
     assert [model.target(bare, added)["met"] for added in (13.4, 13.6)] == [True, False]
     assert model.bare_pass(tmp_path, Kinds((), ())) is None
