@@ -14,7 +14,8 @@ import gc
 import random
 import re
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import cast
@@ -314,14 +315,14 @@ def _moments(rate: float, seconds: float) -> list[float]:
     return moments or [0.0]
 
 
-class _quiet:  # noqa: N801 - reads like the function that it is used as
+@contextmanager
+def _quiet() -> Iterator[None]:
     """No garbage collection of ours in the middle of a measurement."""
-
-    def __enter__(self) -> None:
-        gc.collect()
-        gc.disable()
-
-    def __exit__(self, *_: object) -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
         gc.enable()
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from benchmarks.overhead.client import answered
@@ -128,13 +129,11 @@ def _measured(cells: Cells, contender: Contender, server: Running, run: object) 
     cell.cpu.append((server.cpu() - before) / max(1, sample.sent))
 
 
-class _awake:  # noqa: N801 - reads like the function that it is used as
-    def __init__(self, server: Running) -> None:
-        self._server = server
-
-    def __enter__(self) -> None:
-        self._server.wake()
+@contextmanager
+def _awake(server: Running) -> Iterator[None]:
+    server.wake()
+    try:
         time.sleep(_SETTLE)  # whatever it had to catch up on
-
-    def __exit__(self, *_: object) -> None:
-        self._server.sleep()
+        yield
+    finally:
+        server.sleep()

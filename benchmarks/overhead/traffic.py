@@ -85,7 +85,7 @@ class Traffic:
     ) -> None:  # fmt: skip
         self._number = 0
         self._parts = {
-            risky: cycle([_split(messages, stream) for messages in chosen])
+            risky: cycle([_split(messages, stream=stream) for messages in chosen])
             for risky, chosen in ((False, kinds.plain), (True, kinds.at_risk))
         }
         self._expected = {risky: expected(risky) for risky in (False, True)}
@@ -99,7 +99,7 @@ class Traffic:
         return Request(b"%s%08d%s" % (before, self._number, after), self._expected[risky])
 
 
-def _split(messages: Sequence[Mapping[str, str]], stream: bool) -> tuple[bytes, bytes]:  # noqa: FBT001 - private, one caller
+def _split(messages: Sequence[Mapping[str, str]], *, stream: bool) -> tuple[bytes, bytes]:
     before, _, after = request_bytes(messages, stream=stream).partition(_MARK.encode())
     return before, after
 
