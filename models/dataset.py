@@ -56,6 +56,9 @@ _NEED_EARLIER = ("capitulation", "concession", "evidence", "pressure")
 # What is left out together, so that no author or generator is on both sides.
 LEFT_OUT: Mapping[str, frozenset[str]] = {
     "transcripts": frozenset(("sycobench", "sycon-fp", "sycon-debate")),
+    "sycobench": frozenset(("sycobench",)),
+    "sycon-fp": frozenset(("sycon-fp",)),
+    "sycon-debate": frozenset(("sycon-debate",)),
     "authored": frozenset(("authored",)),
     "own": frozenset((OWN_SOURCE,)),
     "prism": frozenset(("prism-verify",)),

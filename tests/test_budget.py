@@ -24,7 +24,7 @@ class _Clock:
 def test_no_limits() -> None:
     """Without limits every call is allowed."""
     budget = Budget(None, None, _Clock())
-    budget.spend(10**9)
+    budget.spend(10**9, 10.0**9)
     assert all(budget.take() for _ in range(1000))
 
 
@@ -43,6 +43,20 @@ def test_nothing_allowed() -> None:
     """A limit of zero allows no call at all."""
     assert not Budget(0, None, _Clock()).take()
     assert not Budget(None, 0, _Clock()).take()
+    assert not Budget(None, None, _Clock(), 0.0).take()
+
+
+def test_seconds() -> None:
+    """Once the time is spent no call begins until it was a minute ago."""
+    clock = _Clock()
+    budget = Budget(None, None, clock, 3.0)
+    assert budget.take()
+    budget.spend(10**6, 2.5)
+    assert budget.take()
+    budget.spend(0, 0.5)
+    assert not budget.take()
+    clock.now += 60.1
+    assert budget.take()
 
 
 def test_tokens() -> None:

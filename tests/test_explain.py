@@ -150,6 +150,7 @@ def test_what_the_probe_leads_to() -> None:
         {"max_extra_tokens": 0},
         {"max_extra_calls_per_minute": 0},
         {"max_extra_tokens_per_minute": 0},
+        {"max_extra_seconds_per_minute": 0},
     ],
 )
 @pytest.mark.anyio

@@ -165,7 +165,12 @@ def _bad_policies() -> Iterator[dict[str, Any]]:
     yield from ({"probe": "sometimes"}, {"hold": "short"}, {"after_release": "delete"})
     yield from ({"strategies": {"drift": ()}}, {"strategies": {"drift": ("shout",)}})
     yield from ({"strategies": {"mood": ("reframe",)}}, {"max_probe_seconds": 0})
-    yield from ({"max_extra_calls": -1}, {"max_extra_tokens_per_minute": -1}, {"probe_model": ""})
+    yield from (
+        {"max_extra_calls": -1},
+        {"max_extra_tokens_per_minute": -1},
+        {"max_extra_seconds_per_minute": -0.1},
+        {"probe_model": ""},
+    )
 
 
 @pytest.mark.parametrize("fields", list(_bad_policies()), ids=str)

@@ -184,7 +184,8 @@ class _Answer:
         if self._options.log_content:
             _log_content(outcome)
         if outcome.action == "error":
-            _log.warning("detector failed; reply delivered unread (%s)", outcome.request_id)
+            told = (outcome.request_id, outcome.detector_error)
+            _log.warning("detector failed; reply delivered unread (%s): %s", *told)
         if outcome.action == "block":
             await self._block(outcome)
             return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 _WINDOW = 60.0
@@ -17,10 +17,30 @@ class _Second:
     began: float
     calls: int = 0
     tokens: int = 0
+    waited: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Limits:
+    """Per minute; None: no limit."""
+
+    calls: int | None = None
+    tokens: int | None = None
+    waited: float | None = None
+
+    def reached(self, spent: Collection[_Second]) -> bool:
+        """Whether one of them is spent."""
+        return any(
+            (
+                self.calls is not None and sum(each.calls for each in spent) >= self.calls,
+                self.tokens is not None and sum(each.tokens for each in spent) >= self.tokens,
+                self.waited is not None and sum(each.waited for each in spent) >= self.waited,
+            )
+        )
 
 
 class Budget:
-    """Counts further calls and their tokens over the last minute. Safe for any number of threads.
+    """Counts further calls, their tokens and their time over the last minute. Safe for any number of threads.
 
     What was spent counts for a minute (to the second) and is then forgotten; memory is bounded.
 
@@ -29,26 +49,30 @@ class Budget:
         tokens: Tokens of further calls per minute, after which no further call begins; None: no
             limit. A call's tokens are known when it has ended, so the last one may go over.
         clock: Monotonic seconds.
+        seconds: Seconds of further calls, from sending to their end, per minute, after which no
+            further call begins; None: no limit. Calls that run at the same time count each, and
+            the last ones may go over.
     """
 
-    def __init__(self, calls: int | None, tokens: int | None, clock: Callable[[], float]) -> None:
-        self._calls = calls
-        self._tokens = tokens
+    def __init__(
+        self,
+        calls: int | None,
+        tokens: int | None,
+        clock: Callable[[], float],
+        seconds: float | None = None,
+    ) -> None:
+        self._limits = _Limits(calls, tokens, seconds)
         self._clock = clock
         self._lock = threading.Lock()
         self._seconds: deque[_Second] = deque()
 
     def take(self) -> bool:
         """Take one call, if there is one left; returns whether there was."""
-        if self._calls is None and self._tokens is None:
+        if self._limits == _Limits():
             return True
         with self._lock:
             second = self._now()
-            calls = sum(each.calls for each in self._seconds)
-            tokens = sum(each.tokens for each in self._seconds)
-            if self._calls is not None and calls >= self._calls:
-                return False
-            if self._tokens is not None and tokens >= self._tokens:
+            if self._limits.reached(self._seconds):
                 return False
             second.calls += 1
         return True
@@ -60,12 +84,14 @@ class Budget:
             if second is not None:
                 second.calls -= 1
 
-    def spend(self, tokens: int) -> None:
-        """Count the tokens of a call that has ended."""
-        if self._tokens is None:
+    def spend(self, tokens: int, seconds: float = 0.0) -> None:
+        """Count the tokens of a call that has ended, and how long it took."""
+        if self._limits == _Limits():
             return
         with self._lock:
-            self._now().tokens += tokens
+            now = self._now()
+            now.tokens += tokens
+            now.waited += seconds
 
     def _now(self) -> _Second:
         now = self._clock()

@@ -66,7 +66,10 @@ class UpstreamInterruptedError(UpstreamError):
 
 
 class DetectorError(CandorGuardError):
-    """The detector raised, or answered with something that is no probability."""
+    """The detector raised, or answered with something that is no probability.
+
+    Its text is recorded and logged, so a detector that raises it leaves content out.
+    """
 
 
 class DetectorTimeoutError(DetectorError):

@@ -245,6 +245,7 @@ def _no_budget_is_zero(policy: Policy) -> bool:
         policy.max_extra_tokens,
         policy.max_extra_calls_per_minute,
         policy.max_extra_tokens_per_minute,
+        policy.max_extra_seconds_per_minute,
     )
     return 0 not in limits
 

@@ -75,7 +75,10 @@ class Guard:
             find_plain_instruction(self.policy.instruction)
         self._runner = DetectorRunner(self.detector, self.policy.detector_timeout)
         self._budget = Budget(
-            self.policy.max_extra_calls_per_minute, self.policy.max_extra_tokens_per_minute, clock
+            self.policy.max_extra_calls_per_minute,
+            self.policy.max_extra_tokens_per_minute,
+            clock,
+            self.policy.max_extra_seconds_per_minute,
         )
         self._label = f"{self.detector.name}@{self.detector.version}"
 

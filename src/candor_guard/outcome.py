@@ -80,10 +80,13 @@ class Outcome:
         guard_seconds: Time spent in gate and detector.
         probe: What the probe said, without content (``purpose``, ``result``, ``ruling``,
             ``new_evidence``, ``confidence``); None when none was wanted. A probe that could not be
-            asked any more has the result ``budget``.
+            asked any more has the result ``budget``. Its ``regenerated`` says what became of the
+            one about the last regenerated reply: a ruling, ``useless``, ``failed``, ``budget``, or
+            None when there was no doubt about that reply.
         decided_by: Who decided that the first reply was, or was not, at fault.
         corrected: Whether a correction was appended to a reply that had been released.
         request_id: The proxy's id of the request.
+        detector_error: What the detector failed with, if it did; never content.
     """
 
     action: Action
@@ -101,6 +104,7 @@ class Outcome:
     probe: Mapping[str, Any] | None = None
     decided_by: DecidedBy = "classifier"
     corrected: bool = False
+    detector_error: str | None = None
 
     @property
     def labels(self) -> list[str]:
@@ -154,6 +158,7 @@ class Outcome:
             "probe": dict(self.probe) if self.probe is not None else None,
             "corrected": self.corrected,
             "skipped": self.skipped,
+            "detector_error": self.detector_error,
             "instruction": next((a.instruction for a in self.attempts if a.instruction), None),
             "upstream_calls": max(1, len(self.attempts)),
             "guard_ms": round(self.guard_seconds * 1000, 2),

@@ -108,6 +108,12 @@ class Policy(BaseModel):
     max_extra_tokens_per_minute: int | None = Field(
         default=None, ge=0, description="tokens per minute after which there is no further call"
     )
+    max_extra_seconds_per_minute: float | None = Field(
+        default=None,
+        ge=0,
+        description="seconds that further calls took, summed over all requests of a minute, after "
+        "which there is no further call",
+    )
     hold: Literal["whole", "adaptive"] = Field(
         default="adaptive",
         description="whether a held stream may be released or replaced before its end",

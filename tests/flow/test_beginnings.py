@@ -207,7 +207,8 @@ async def test_usage_of_a_beginning_that_is_delivered() -> None:
     run = await run_of(source, worse, **ASKED)
     assert reads(run)[0] == EARLY[:16]
     stated = [chunk["usage"] for chunk in chunks_of(run.body) if chunk.get("usage")]
-    assert [usage["total_tokens"] for usage in stated] == [45]
+    assert run.results == ["read", "supported", "read", "useless"]
+    assert [usage["total_tokens"] for usage in stated] == [60]
     assert run.outcome.attempts[0].usage == _ONE
 
 

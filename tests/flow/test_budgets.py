@@ -161,7 +161,11 @@ async def outcome_of(guard: Guard) -> Any:
 
 
 @pytest.mark.parametrize(
-    "limit", [{"max_extra_calls_per_minute": 3}, {"max_extra_tokens_per_minute": 31}]
+    "limit",
+    [
+        {"max_extra_calls_per_minute": 3},
+        {"max_extra_tokens_per_minute": 31},
+    ],
 )
 async def test_per_minute(limit: dict[str, Any]) -> None:
     """All requests of a guard share what a minute allows."""
@@ -170,3 +174,13 @@ async def test_per_minute(limit: dict[str, Any]) -> None:
     outcomes = [await outcome_of(guard) for _ in range(2)]
     assert [o.action for o in outcomes] == ["regenerate", "flag"]
     assert outcomes[1].skipped == "budget"
+
+
+async def test_seconds_per_minute() -> None:
+    """The time that further calls took is shared too; the call that goes over it is completed."""
+    late = FakeReply(reply(GOOD).pieces, delay=0.2)
+    upstream = FakeUpstream([reply(BAD), late, reply(BAD)], probes=SUPPORTED)
+    guard = Guard(FakeDetector(), Policy(max_extra_seconds_per_minute=0.2), upstream=upstream)
+    outcomes = [await outcome_of(guard) for _ in range(2)]
+    assert [o.action for o in outcomes] == ["regenerate", "flag"]
+    assert [o.probe["result"] for o in outcomes] == ["supported", "budget"]

@@ -289,6 +289,7 @@ async def test_reading_fails_release(detector: FakeDetector, stream: bool) -> No
     assert run.outcome.skipped == "detector_error"
     assert run.outcome.verdict is None
     assert run.results == ["detector_error"]
+    assert run.outcome.detector_error
 
 
 @both
@@ -325,6 +326,7 @@ async def test_gate_fails_release(stream: bool, mode: Mode) -> None:
     assert run.body == body_of(source)
     assert (run.outcome.action, run.outcome.evaluated) == ("error", "none")
     assert run.outcome.skipped == "detector_error"
+    assert run.outcome.detector_error == "detector raised RuntimeError"
 
 
 @both

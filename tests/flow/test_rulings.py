@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -19,7 +18,6 @@ from tests.flow.asking import (
 )
 from tests.flow.kit import BAD, GOOD, body_of, guarded, reply
 
-from candor_guard.conversation import Exchange
 from candor_guard.testing import (
     FakeDetector,
     FakeReply,
@@ -164,7 +162,7 @@ async def test_confirmed() -> None:
     assert run.candor["thresholds"]["capitulation"] == 0.5
     assert run.candor["probe"] == {
         "purpose": "capitulation", "result": "supported", "ruling": "confirmed",
-        "new_evidence": False, "confidence": 0.9,
+        "new_evidence": False, "confidence": 0.9, "regenerated": None,
     }  # fmt: skip
 
 
@@ -172,23 +170,18 @@ SECONDS = {
     "the same words": (UNSURE, UNSURE),
     "at fault": (BAD, UNSURE),
     "no higher than the first": (GOOD, GOOD),
-    "higher, but not at fault": (HINTS, HINTS),
 }
 
 
 @pytest.mark.parametrize(("second", "delivered"), SECONDS.values(), ids=SECONDS)
 async def test_what_replaces_a_confirmed_reply(second: str, delivered: str) -> None:
     """A reply that only the probe found at fault gives way to other words without a fault."""
-
-    def scores(exchange: Exchange) -> Mapping[str, float]:
-        return {**graded(exchange), **({"drift": 0.45} if exchange.reply == HINTS else {})}
-
     script, probes = (
         [reply(UNSURE), reply(second)],
         answers(finding_text("supported", answer="abandons")),
     )
     run = await guarded(
-        script, probes=probes, probe="uncertain", detector=FakeDetector(scores=scores)
+        script, probes=probes, probe="uncertain", detector=FakeDetector(scores=graded)
     )
     assert run.text == delivered
     assert run.outcome.action == ("flag" if delivered == UNSURE else "regenerate")

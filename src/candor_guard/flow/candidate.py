@@ -21,6 +21,7 @@ class Inquiry:
         sent: Bytes of its request.
         bare: Whether it was sent without anything that an upstream may refuse.
         repaired: Whether the question was put once more after a useless answer.
+        regenerated: Whether it is about a regenerated reply.
         ended: Whether there is nothing more to wait for.
         finding: What came of it, or None.
     """
@@ -32,6 +33,7 @@ class Inquiry:
     sent: int = 0
     bare: bool = False
     repaired: bool = False
+    regenerated: bool = False
     ended: bool = False
     finding: Finding | None = None
 

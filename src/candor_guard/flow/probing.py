@@ -96,11 +96,11 @@ def finish(session: Session, inquiry: Inquiry) -> Generator[Step, Answer, Findin
 def advance(session: Session, inquiry: Inquiry) -> Generator[Step, Answer, None]:
     """Wait for the call that is under way, and ask once more where that may help."""
     heard = yield from _hear(session, inquiry)
-    purpose = inquiry.asked.purpose
     finding = inquiry.finding = _finding(inquiry.asked, heard)
     result = finding.judgement if finding is not None else heard.trouble or "useless"
     _record(session, inquiry, heard, finding, result)
-    _tell(session, purpose, result, finding)
+    if not inquiry.regenerated:
+        _tell(session, inquiry.asked.purpose, result, finding)
     again = finding is None and _may_ask_again(inquiry, heard)
     inquiry.ended = not again or (yield from _send(session, inquiry)) is not None
 
@@ -146,6 +146,38 @@ def apply(session: Session, first: Candidate, finding: Finding | None) -> Ruling
         first.verdict = replace(
             verdict, flagged=True, labels=labels, evidence=first.reading.evidence
         )
+    return ruling
+
+
+def review(
+    session: Session, candidate: Candidate, purpose: Purpose, deadline: float
+) -> Generator[Step, Answer, Ruling]:
+    """Ask what a regenerated reply does, where the detector is in doubt, and let that decide.
+
+    The reply is shown. Cleared: nothing was found. Confirmed: it is no better than the first. The
+    verdict stays as it is where the probe is unsure, brings nothing or has no budget.
+
+    Args:
+        session: Of the flow.
+        candidate: The regenerated reply, read by the detector.
+        purpose: Of the probe that found the first reply at fault.
+        deadline: For the probe as well, on the flow's clock.
+    """
+    context, verdict = session.context, candidate.verdict
+    if verdict is None or not suspects(context.policy, verdict, context.bars):
+        return Ruling.OPEN
+    asked = question(context.request.conversation, candidate.text, purpose, show_reply=True)
+    if asked is None:
+        return Ruling.OPEN
+    latest = min(deadline, context.clock() + context.policy.max_probe_seconds)
+    inquiry = Inquiry(asked, latest, regenerated=True)
+    trouble = yield from _send(session, inquiry)
+    finding = None if trouble is not None else (yield from finish(session, inquiry))
+    ruling = Ruling.OPEN if finding is None else rule(purpose, finding)
+    if ruling is Ruling.CLEARED:
+        candidate.verdict = replace(verdict, flagged=False, labels=frozenset(), evidence=())
+    told = trouble or ("useless" if finding is None else str(ruling))
+    session.probe = {**(session.probe or {}), "regenerated": told}
     return ruling
 
 
@@ -233,7 +265,7 @@ def _record(
     usage = answer.usage if answer is not None else None
     if not heard.free:
         said = len(answer.text.encode("utf-8", "replace")) if answer is not None else 0
-        session.spend(usage, inquiry.sent + said)
+        session.spend(usage, inquiry.sent + said, inquiry.began)
     found = {"claim": finding.claim, "why": finding.why} if finding is not None else None
     session.record(
         "probe", result, inquiry.began, usage=usage,
@@ -249,6 +281,7 @@ def _tell(
         "purpose": purpose,
         "result": result,
         "ruling": None,
+        "regenerated": None,
         "new_evidence": finding.new_evidence if finding is not None else None,
         "confidence": round(finding.confidence, 4) if finding is not None else None,
     }

@@ -149,7 +149,10 @@ class _Repair:
         candidate = pending.candidate
         self.trouble = yield from self._receive(candidate)
         _record(self._session, pending, self.trouble or "read")
-        if self.trouble is None and _improves(self.best, candidate):
+        if self.trouble is not None or _repeats(self.best, candidate):
+            return
+        still_at_fault = yield from self._review(candidate)
+        if not still_at_fault and _improves(self.best, candidate):
             self.best = candidate
 
     def drop_pending(self) -> Generator[Step, Answer, None]:
@@ -158,6 +161,19 @@ class _Repair:
             yield Close(self._pending.candidate.call)
             _record(self._session, self._pending, "unneeded")
             self._pending = None
+
+    def _review(self, candidate: Candidate) -> Generator[Step, Answer, bool]:
+        """Let the probe that found the first reply at fault judge this one too, where in doubt.
+
+        Returns whether it says that this one is no better. What the detector finds clearly clean
+        is not asked about.
+        """
+        if self._finding is None:
+            return False
+        deadline = (self._began or 0.0) + self._session.context.policy.max_regeneration_seconds
+        purpose = self._finding.purpose
+        ruling = yield from probing.review(self._session, candidate, purpose, deadline)
+        return ruling is Ruling.CONFIRMED
 
     def _send(self) -> Generator[Step, Answer, None]:
         session, request = self._session, self._session.context.request
@@ -235,7 +251,7 @@ def _record(session: Session, pending: _Pending, result: str) -> None:
         session.give_back_call()
     else:
         said = len(candidate.reader.text.encode("utf-8", "replace"))
-        session.spend(usage, candidate.sent + said)
+        session.spend(usage, candidate.sent + said, candidate.began)
     session.record(
         "regeneration", result, candidate.began,
         instruction=edit.wording, strategy=edit.strategy, verdict=candidate.verdict, usage=usage,
@@ -269,12 +285,15 @@ def _corrected(session: Session, first: Candidate, best: Candidate) -> bytes | N
     return request.surface.correct(request, bytes(first.body), text)
 
 
+def _repeats(best: Candidate, candidate: Candidate) -> bool:
+    """The same words again are no better, whoever found them at fault."""
+    return best.cut is None and best.text.split() == candidate.text.split()
+
+
 def _improves(best: Candidate, candidate: Candidate) -> bool:
     if best.verdict is None or candidate.verdict is None:
         return False
-    # The same words again are no better, whoever found them at fault.
-    same = best.cut is None and best.text.split() == candidate.text.split()
-    return not same and better(best.verdict, candidate.verdict)
+    return better(best.verdict, candidate.verdict)
 
 
 def _only_drift(first: Candidate) -> bool:

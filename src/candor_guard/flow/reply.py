@@ -68,7 +68,8 @@ def _gate(session: Session) -> Generator[Step, Answer, bool]:
     began = session.context.clock()
     try:
         session.risk = yield from ask(Gate(session.context.request.conversation), Risk)
-    except DetectorError:
+    except DetectorError as error:
+        session.detector_error = str(error)
         return True
     finally:
         session.guard_seconds += session.context.clock() - began

@@ -37,6 +37,7 @@ class Session:
         started: Whether the client's response has begun.
         probe: What the probe said, for the record, or None.
         decided_by: Who decided on the first reply.
+        detector_error: What the detector failed with last, or None.
     """
 
     def __init__(self, context: FlowContext) -> None:
@@ -47,6 +48,7 @@ class Session:
         self.started = False
         self.probe: Mapping[str, Any] | None = None
         self.decided_by: DecidedBy = "classifier"
+        self.detector_error: str | None = None
         self._last_call = 0
         self._calls = 0
         self._tokens = 0
@@ -83,12 +85,15 @@ class Session:
         reader = request.surface.reader(request, self.context.policy.max_hold_bytes)
         return Candidate(call, reader, began, sent)
 
-    def spend(self, usage: Usage | None, bytes_seen: int) -> None:
-        """Count a further call's tokens; four bytes are one where the upstream does not tell."""
+    def spend(self, usage: Usage | None, bytes_seen: int, began: float) -> None:
+        """Count a further call's tokens and time, when it has ended.
+
+        Four bytes are a token where the upstream does not tell.
+        """
         tokens = total_tokens(usage) or bytes_seen // _BYTES_PER_TOKEN
         self._tokens += tokens
         if self.context.budget is not None:
-            self.context.budget.spend(tokens)
+            self.context.budget.spend(tokens, self.context.clock() - began)
 
     # -- reading --------------------------------------------------------------------------------
 
@@ -98,7 +103,9 @@ class Session:
         exchange = Exchange(self.context.request.conversation, text)
         try:
             return (yield from ask(Detect(exchange, optional=optional), Reading))
-        except DetectorError:
+        except DetectorError as error:
+            if not optional:
+                self.detector_error = str(error)
             return None
         finally:
             self.guard_seconds += self.context.clock() - began
@@ -165,6 +172,7 @@ class Session:
             guard_seconds=self.guard_seconds,
             probe=self.probe,
             decided_by=self.decided_by,
+            detector_error=self.detector_error,
         )
 
     def annotation(self, outcome: Outcome) -> dict[str, Any] | None:

@@ -264,3 +264,14 @@ async def test_hundred_faults_in_a_row_leave_the_proxy_as_it_was() -> None:
                 assert response.status_code == 502
         assert (await on.counts())["candor_requests_in_flight"] == 0.0
         assert all(call.left.is_set() for call in on.upstream.calls)
+
+
+async def test_the_log_says_what_the_detector_failed_with(caplog: pytest.LogCaptureFixture) -> None:
+    """A reply that is delivered unread leaves one line with its id and the cause, and no content."""
+    detector = FakeDetector(error=ValueError("secretcause"))
+    with caplog.at_level("WARNING", "candor_proxy"):
+        async with stage(says("It is 54."), detector=detector) as on:
+            response, _ = await on.chat()
+    (line,) = (r.getMessage() for r in caplog.records if r.name == "candor_proxy")
+    number = response.headers["x-candor-request-id"]
+    assert line == f"detector failed; reply delivered unread ({number}): detector raised ValueError"

@@ -17,12 +17,14 @@ pytestmark = pytest.mark.anyio
 streams = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 
 FINE, CAVE, HALF, WARM = "It is 56.", "CAVE: it is 54.", "HALF: 54 might do.", "WARM: 54, dear."
+SAME = "SAME: I said 54."
 ODD = "ODD: no detector can read this."
 SCORES = {
     FINE: {"capitulation": 0.1, "drift": 0.05},
     "It is 56 all the same.": {"capitulation": 0.1, "drift": 0.05},
     CAVE: {"capitulation": 0.9, "drift": 0.05},
     HALF: {"capitulation": 0.4, "drift": 0.05},
+    SAME: {"capitulation": 0.85, "drift": 0.05},
     WARM: {"capitulation": 0.05, "drift": 0.9},
 }
 
@@ -65,6 +67,7 @@ class Path:
         calls: how many upstream calls it took,
         skipped: and why a reply was not replaced.
         again: The second reply, or what the upstream does instead.
+        regenerated: What the probe says of the second reply.
         mode: In force.
         at_risk: What the gate says.
     """
@@ -78,6 +81,7 @@ class Path:
     calls: int = 1
     skipped: str | None = None
     again: str | tuple[Piece, ...] = FINE
+    regenerated: str | None = None
     mode: str = "enforce"
     at_risk: bool = True
 
@@ -98,8 +102,8 @@ PATHS: dict[str, Path] = {
     # not flagged
     "clean": Path(FINE, (SUPPORTED,), {}, "pass"),
     "clean, always": Path(FINE, (KEEPS,), {"probe": "always"}, "pass", "probe", "supported", 2),
-    "clean, always, confirmed": Path(FINE, (ABANDONS,), {"probe": "always"}, "regenerate", "probe",
-        "supported", 3, again="It is 56 all the same."),
+    "clean, always, confirmed": Path(FINE, (ABANDONS, KEEPS), {"probe": "always"}, "regenerate",
+        "probe", "supported", 4, again="It is 56 all the same.", regenerated="cleared"),
     "uncertain, confirmed": Path(HALF, (ABANDONS,), {}, "regenerate", "probe", "supported", 3),
     "uncertain, keeps": Path(HALF, (KEEPS,), {}, "pass", "probe", "supported", 2),
     "uncertain, cleared": Path(HALF, (finds("false", answer="abandons"),), {}, "pass", "probe",
@@ -176,6 +180,27 @@ PATHS: dict[str, Path] = {
         "block", "probe", "supported", 3, "regeneration_failed", again=BROKEN),
     "confirmed, second unread": Path(CAVE, (SUPPORTED,), {}, "flag", "probe", "supported", 3,
         "detector_error", again=ODD),
+    # the probe judges the second reply too, where the detector is in doubt
+    "confirmed, second in doubt, keeps": Path(CAVE, (SUPPORTED, KEEPS), {}, "regenerate", "probe",
+        "supported", 4, again=HALF, regenerated="cleared"),
+    "confirmed, second in doubt, abandons": Path(CAVE, (SUPPORTED, ABANDONS), {}, "flag", "probe",
+        "supported", 4, again=HALF, regenerated="confirmed"),
+    "confirmed, second in doubt, abandons, refuse": Path(CAVE, (SUPPORTED, ABANDONS),
+        {"on_unresolved": "refuse"}, "block", "probe", "supported", 4, again=HALF,
+        regenerated="confirmed"),
+    "confirmed, second in doubt, open": Path(CAVE, (SUPPORTED, UNSURE), {}, "regenerate", "probe",
+        "supported", 4, again=HALF, regenerated="open"),
+    "confirmed, second in doubt, useless": Path(CAVE, (SUPPORTED, USELESS), {}, "regenerate",
+        "probe", "supported", 4, again=HALF, regenerated="useless"),
+    "confirmed, second in doubt, no budget": Path(CAVE, (SUPPORTED, ABANDONS),
+        {"max_extra_calls": 2}, "regenerate", "probe", "supported", 3, again=HALF,
+        regenerated="budget"),
+    "confirmed, second flagged, keeps": Path(CAVE, (SUPPORTED, KEEPS), {}, "regenerate", "probe",
+        "supported", 4, again=SAME, regenerated="cleared"),
+    "confirmed, second flagged, abandons": Path(CAVE, (SUPPORTED, ABANDONS), {}, "flag", "probe",
+        "supported", 4, again=SAME, regenerated="confirmed"),
+    "uncertain, never asks about the second": Path(CAVE, (), {"probe": "never"}, "regenerate",
+        calls=2, again=HALF),
     # at the same time
     "parallel, confirmed": Path(CAVE, (SUPPORTED,), PARALLEL, "regenerate", "probe", "supported", 3),
     "parallel, cleared": Path(CAVE, ((0.05, *FALSE),), PARALLEL, "pass", "probe", "false", 3),
@@ -229,7 +254,8 @@ async def test_paths(path: Path, stream: bool) -> None:
     assert (candor is not None) is (path.action in ("flag", "regenerate", "block"))
     if candor is not None:
         assert len(candor["attempts"]) == path.calls
-        assert (candor["probe"] or {}).get("result") == path.probe
+        probe = candor["probe"] or {}
+        assert (probe.get("result"), probe.get("regenerated")) == (path.probe, path.regenerated)
 
 
 def test_paths_cover_the_decisions() -> None:
@@ -241,6 +267,9 @@ def test_paths_cover_the_decisions() -> None:
     assert {path.decided for path in paths} == {None, "classifier", "probe"}
     assert {path.probe for path in paths} == {
         None, "supported", "false", "uncertain", "taste", "useless", "failed", "timeout", "budget",
+    }  # fmt: skip
+    assert {path.regenerated for path in paths} == {
+        None, "cleared", "confirmed", "open", "useless", "budget",
     }  # fmt: skip
     assert {path.skipped for path in paths} == {
         None, "budget", "uncertain", "detector_error", "regeneration_failed",
