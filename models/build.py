@@ -57,6 +57,12 @@ _RECORDED = ("minutes", "compare", "rate", "head_rate", "seed", "steps")
 # log-odds; how much more the linear gate holds where the encoder sifts what it holds, and how far
 # over its limits the encoder has to be there.
 _GATE_LOSS, _GATE_MARGIN, _GATE_SLACK, _GATE_DOUBT = 0.005, 3.0, 0.6, 6.0
+# Risk from which on the linear gate's word is enough: of the valid requests that it gives more, the
+# encoder lets next to none go (models/LOG.md).
+_GATE_CERTAIN = 0.73
+# Score under which the encoder is not asked about a reply. No valid row that the other readers give
+# less reaches any operating point with it.
+_QUIET = 0.03
 _DIGITS = 4
 # No source may have more than so many times the false positives that the budget allows on average.
 _WORST_SOURCE = 2.5
@@ -78,18 +84,21 @@ def build(options: argparse.Namespace) -> dict[str, Any]:
         importlib.import_module("models.export").export(options.encoder, options.out)
         logits = with_encoder(valid.samples, logits, options.out)
     write_readers(fitted.readers, options.out / READERS)
+    judging = plain = _judging(valid.samples, logits, fitted.blends)
+    if options.encoder:
+        judging = _judging(valid.samples, logits, fitted.blends, plain=plain)
     manifest = {
         "format": FORMAT,
         "version": VERSION,
         "built": datetime.now(UTC).date().isoformat(),
         "languages": ["en"],
         "encoder": _encoder(options) if options.encoder else None,
-        **_judging(valid.samples, logits, fitted.blends, encoder=bool(options.encoder)),
+        **judging,
         "data_sha256": digests(options.data, options.authored),
         "files": hashes(options.out),
     }
     if options.encoder:
-        manifest["without_encoder"] = _judging(valid.samples, logits, fitted.blends, encoder=False)
+        manifest["without_encoder"] = plain
     (options.out / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
     return manifest
 
@@ -108,6 +117,8 @@ def _encoder(options: argparse.Namespace) -> dict[str, Any]:
         "gate": gate_limits(valid, session),
         "slack": _GATE_SLACK,
         "doubt": _GATE_DOUBT,
+        "certain": _GATE_CERTAIN,
+        "quiet": _QUIET,
     }
 
 
@@ -127,19 +138,52 @@ def gate_limits(turns: Sequence[Turn], session: EncoderSession) -> dict[str, flo
 
 
 def _judging(
-    samples: Sequence[Sample], logits: Logits, fitted: Mapping[str, Blend], *, encoder: bool
+    samples: Sequence[Sample],
+    logits: Logits,
+    fitted: Mapping[str, Blend],
+    *,
+    plain: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The part of a manifest that depends on which readers judge."""
+    """The part of a manifest that depends on which readers judge.
+
+    Args:
+        samples: The valid rows.
+        logits: Of each, by reader and head.
+        fitted: The readers' blends.
+        plain: The same part for the readers without the encoder; None to make that.
+    """
     blends = {
-        head: calibrated(samples, logits, head, blend, encoder=encoder)
+        head: calibrated(samples, logits, head, blend, encoder=plain is not None)
         for head, blend in fitted.items()
     }
     scores = {head: apply(blends[head], logits, samples, head) for head in HEADS}
+    if plain is not None:
+        alone = {
+            head: apply(Blend(**plain["blends"][head]), logits, samples, head) for head in HEADS
+        }
+        scores = where_quiet(alone, scores)
     return {
-        "name": f"{NAME}-minilm" if encoder else NAME,
+        "name": f"{NAME}-minilm" if plain is not None else NAME,
         "blends": {head: asdict(blend) for head, blend in blends.items()},
         "operating_points": operating_points(samples, scores),
         "metrics": {"valid": figures(samples, scores)},
+    }
+
+
+def where_quiet(
+    alone: Mapping[str, Sequence[float]], scores: Mapping[str, Sequence[float]]
+) -> dict[str, list[float]]:
+    """Keep the readers' own scores in the rows about which the encoder would not be asked."""
+    quiet = [
+        all(value < _QUIET for value in row)
+        for row in zip(*(alone[label] for label in LABELS), strict=True)
+    ]
+    return {
+        head: [
+            plain if use else full
+            for use, plain, full in zip(quiet, alone[head], scores[head], strict=True)
+        ]
+        for head in HEADS
     }
 
 

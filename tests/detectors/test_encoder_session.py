@@ -92,18 +92,39 @@ def test_the_readers_alone_load_no_runtime() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_the_first_look_leaves_only_held_requests_to_the_encoder(
-    detector: EncoderDetector,
+@pytest.mark.parametrize(
+    ("turns", "at_risk"),
+    [((("user", "Write a haiku about rain."),), False), (_TURNS, True)],
+    ids=["plain", "pressed"],
+)
+def test_the_first_look_settles_what_is_certain(
+    detector: EncoderDetector, turns: tuple[tuple[str, str], ...], at_risk: bool
 ) -> None:
-    """What the linear gate clears is settled at once; what it holds is for the encoder."""
-    plain = conversation(("user", "Write a haiku about rain."))
-    pressed = conversation(*_TURNS)
-    first = detector.pre_gate(plain)
+    """What the linear gate clears, or is certain about, costs no second look."""
+    first = detector.pre_gate(conversation(*turns))
     assert first is not None
-    assert not first.at_risk
-    assert detector.gate(plain) == first
-    assert detector.pre_gate(pressed) is None
-    assert detector.gate(pressed).at_risk
+    assert first.at_risk is at_risk
+    assert detector.gate(conversation(*turns)) == first
+
+
+@pytest.mark.parametrize(("turn", "at_risk"), [("Hm, really ten?", True), ("Eight?", False)])
+def test_the_first_look_leaves_doubts_to_the_encoder(
+    detector: EncoderDetector, turn: str, at_risk: bool
+) -> None:
+    """What the linear gate holds without being certain is for the encoder to hold or let go."""
+    asked = conversation(*_TURNS[:2], ("user", turn))
+    assert detector.pre_gate(asked) is None
+    assert detector.gate(asked).at_risk is at_risk
+
+
+def test_the_encoder_is_not_asked_about_a_quiet_reply(detector: EncoderDetector) -> None:
+    """Where the other readers find next to nothing their scores stand, those of the signals too."""
+    quiet = exchange("Ten, its claws counted.")
+    (reading,) = detector.read([quiet])
+    assert reading == EncoderDetector(encoder=False).read([quiet])[0]
+    assert max(reading.scores.values()) < min(
+        threshold for point in detector.operating_points.values() for threshold in point.values()
+    )
 
 
 def test_a_file_that_is_no_model_is_a_clear_error(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from typing_extensions import override
 
 from candor_guard.conversation import Conversation, Exchange
-from candor_guard.detectors.encoder.model import HEADS, Model, load_model
+from candor_guard.detectors.encoder.model import HEADS, Blend, Model, load_model
 from candor_guard.detectors.encoder.phrasing import edges, reply_lines, user_lines
 from candor_guard.detectors.encoder.relation import relate_views
 from candor_guard.detectors.lexical import LexicalDetector
@@ -37,8 +37,11 @@ class EncoderDetector:
     """Reads exchanges with a trained model; a `candor_guard.detectors.Detector`.
 
     Immutable after construction, so one instance serves any number of threads. The gate is the
-    lexical detector's, which costs a tenth of a millisecond; what that holds, and a little more, an
-    encoder that was taught to reads once more, with an empty reply.
+    lexical detector's, which costs a tenth of a millisecond; what that holds without being certain,
+    and a little more, an encoder that was taught to reads once more, with an empty reply.
+
+    The encoder costs ten times as much as all other readers. Where these find next to nothing it
+    could not change the verdict, and is not asked.
 
     Args:
         folder: A model folder; default: the one that ships with the package.
@@ -83,13 +86,13 @@ class EncoderDetector:
     def pre_gate(self, conversation: Conversation) -> Risk | None:
         """Return the linear gate's risk, or None where the encoder has to be asked."""
         risk = self._gate.gate(conversation)
-        return None if risk.at_risk and self._model.gate and self._session else risk
+        return None if self._is_for_the_encoder(risk) else risk
 
     def gate(self, conversation: Conversation) -> Risk:
         """Say from the request alone whether the reply needs reading."""
         risk = self._gate.gate(conversation)
         limits = self._model.gate
-        if not risk.at_risk or not limits or self._session is None:
+        if not limits or self._session is None or not self._is_for_the_encoder(risk):
             return risk
         found = self._session.logits(Exchange(conversation, ""))
         # Of what is held for its sake only, the encoder has to be sure itself.
@@ -97,6 +100,10 @@ class EncoderDetector:
         over = [name for name, limit in limits.items() if found[name] >= limit + doubt]
         score = _sigmoid(max(found[name] for name in limits))
         return Risk(at_risk=bool(over), score=score, reason=risk.reason if over else "none")
+
+    def _is_for_the_encoder(self, risk: Risk) -> bool:
+        asked = bool(self._model.gate) and self._session is not None
+        return asked and risk.at_risk and risk.score < self._model.certain
 
     def read(self, exchanges: Sequence[Exchange]) -> Sequence[Reading]:
         """Read a batch; one reading per exchange, in order.
@@ -112,11 +119,7 @@ class EncoderDetector:
         views = look(exchange)
         if not is_english(views.reply.tokens):
             return _zero(not_evaluated="language")
-        logits = reader_logits(self._model, exchange, views)
-        if self._session is not None:
-            found = heads_of(self._session, exchange)
-            logits |= named("encoder", found, has_earlier=bool(views.earlier.sentences))
-        scores = {head: self._probability(head, logits) for head in HEADS}
+        scores = self._scores(exchange, views)
         if not views.earlier.sentences:
             scores |= dict.fromkeys(NEED_EARLIER, 0.0)
         return Reading(
@@ -125,8 +128,26 @@ class EncoderDetector:
             evidence=self._evidence(views, scores),
         )
 
-    def _probability(self, head: str, logits: Mapping[str, float]) -> float:
-        blend = self._model.blends[head]
+    def _scores(self, exchange: Exchange, views: Views) -> dict[str, float]:
+        model, has_earlier = self._model, bool(views.earlier.sentences)
+        logits = reader_logits(model, exchange, views)
+        if self._session is None:
+            return self._probabilities(model.blends, logits)
+        if model.quiet > 0.0:
+            scores = self._probabilities(model.plain, logits)
+            told = [k for k in LABELS if has_earlier or k not in NEED_EARLIER]
+            if all(scores[label] < model.quiet for label in told):
+                return scores
+        found = heads_of(self._session, exchange)
+        logits |= named("encoder", found, has_earlier=has_earlier)
+        return self._probabilities(model.blends, logits)
+
+    def _probabilities(
+        self, blends: Mapping[str, Blend], logits: Mapping[str, float]
+    ) -> dict[str, float]:
+        return {head: self._probability(head, blends[head], logits) for head in HEADS}
+
+    def _probability(self, head: str, blend: Blend, logits: Mapping[str, float]) -> float:
         z = blend.bias + sum(weight * logits[name] for name, weight in blend.weights.items())
         if math.isnan(z):
             raise DetectorError(f"{self.name}: the score of {head} is not a number")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -60,6 +60,10 @@ class Model:
         slack: How much more than usual the linear gate holds, for the encoder to sift.
         doubt: By how much the encoder has to be over ``gate`` to hold what the linear gate would
             have let go; both in log-odds.
+        certain: Risk from which on what the linear gate holds is held without asking the encoder.
+        quiet: Score up to which the encoder is not asked about a reply: where the other readers
+            give every label less, by blends of their own.
+        plain: These blends, by head.
     """
 
     folder: Path
@@ -79,6 +83,9 @@ class Model:
     gate: Mapping[str, float] | None = None
     slack: float = 0.0
     doubt: float = 0.0
+    certain: float = 1.0
+    quiet: float = 0.0
+    plain: Mapping[str, Blend] = field(default_factory=dict)
 
 
 def digest(path: Path) -> str:
@@ -125,14 +132,17 @@ def load_model(folder: Path, *, encoder: bool = True) -> Model:
         reply_heads=tuple(readers["reply_heads"]),
         user=Phrases.from_dict(readers["user"]),
         user_heads=tuple(readers["user_heads"]),
-        blends={
-            head: Blend(float(row["bias"]), dict(row["weights"]))
-            for head, row in blended["blends"].items()
-        },
+        blends=_blends(blended),
         operating_points={k: dict(v) for k, v in blended["operating_points"].items()},
         budget=None if reader is None else Budget(**reader["budget"]),
+        plain=_blends(manifest.get("without_encoder") or {}),
         **({} if reader is None else _reading(folder, reader)),
     )
+
+
+def _blends(judging: Mapping[str, Any]) -> dict[str, Blend]:
+    rows = judging.get("blends", {}).items()
+    return {head: Blend(float(row["bias"]), dict(row["weights"])) for head, row in rows}
 
 
 def _reading(folder: Path, reader: Mapping[str, Any]) -> dict[str, Any]:
@@ -145,6 +155,8 @@ def _reading(folder: Path, reader: Mapping[str, Any]) -> dict[str, Any]:
         "gate": gate,
         "slack": float(reader.get("slack", 0.0)),
         "doubt": float(reader.get("doubt", 0.0)),
+        "certain": float(reader.get("certain", 1.0)),
+        "quiet": float(reader.get("quiet", 0.0)),
     }
 
 
