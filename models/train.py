@@ -29,7 +29,11 @@ from models.network import (
     COMPARISON,
     EXPORTED,
     OUTPUTS,
+    RECORD,
+    WEIGHTS,
     batch_of,
+    keep_layers,
+    load_reader,
     new_reader,
     optimiser,
     tokenizer_of,
@@ -82,10 +86,10 @@ class Trainer:
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         self.tokenizer = tokenizer_of(options.base)
         self.budget = Budget()
-        self.model = new_reader(options.base).to(self.device)
-        if options.start:
-            stored = torch.load(options.start / "reader.pt", map_location="cpu", weights_only=True)
-            self.model.load_state_dict(stored)
+        reader = load_reader(options.start) if options.start else new_reader(options.base)
+        if options.layers:
+            keep_layers(reader, options.layers)
+        self.model = reader.to(self.device)
         self.optimiser = optimiser(self.model, options.rate, options.head_rate)
         self.clock = Clock(options.minutes * 60)
         self.steps = 0
@@ -228,7 +232,7 @@ def train(options: argparse.Namespace) -> Trainer:
         trainer.run(draw_pairs, options.compare)
     trainer.run(draw, 1.0)
     options.out.mkdir(parents=True, exist_ok=True)
-    torch.save(trainer.model.state_dict(), options.out / "reader.pt")
+    torch.save(trainer.model.state_dict(), options.out / WEIGHTS)
     scored = [
         s
         for s in samples
@@ -237,8 +241,9 @@ def train(options: argparse.Namespace) -> Trainer:
     numpy.savez(
         options.out / "scores.npz", ids=[s.id for s in scored], logits=trainer.logits(scored)
     )
-    record = {**vars(options), "steps": trainer.steps}
-    (options.out / "run.json").write_text(json.dumps(record, default=str))
+    depth = len(trainer.model.encoder.encoder.layer)
+    record = {**vars(options), "steps": trainer.steps, "depth": depth}
+    (options.out / RECORD).write_text(json.dumps(record, default=str))
     return trainer
 
 
@@ -250,6 +255,7 @@ def parser() -> argparse.ArgumentParser:
     line.add_argument("--out", type=Path, required=True, help="folder for the results")
     line.add_argument("--base", default=BASE, help="package or folder of the base encoder")
     line.add_argument("--start", type=Path, help="go on from this run instead of the base")
+    line.add_argument("--layers", type=int, nargs="*", default=[], help="keep only these layers")
     line.add_argument("--leave-out", nargs="*", default=[], choices=sorted(LEFT_OUT))
     line.add_argument("--minutes", type=float, default=30.0, help="time budget of the training")
     line.add_argument("--compare", type=float, default=0.15, help="share of it for comparing")

@@ -41,6 +41,8 @@ class EncoderSession:
             )
         except Exception as error:  # both raise plain exceptions of their own making
             raise ConfigurationError(f"{folder}: the encoder cannot be loaded: {error}") from error
+        # Every row stands alone, without padding, so a graph may do without the mask.
+        self._masked = any(i.name == "attention_mask" for i in self._session.get_inputs())
         width = self._session.get_outputs()[0].shape[-1]
         if width != len(self._outputs):
             raise ConfigurationError(
@@ -54,9 +56,10 @@ class EncoderSession:
         row = render(parts_of(exchange), self._tokenizer, self._budget, marked=self._marked)
         inputs = {
             "input_ids": np.array([row.ids], dtype=np.int64),
-            "attention_mask": np.ones((1, len(row.ids)), dtype=np.int64),
             "token_type_ids": np.array([row.types], dtype=np.int64),
         }
+        if self._masked:
+            inputs["attention_mask"] = np.ones((1, len(row.ids)), dtype=np.int64)
         (values,) = self._session.run(None, inputs)
         return dict(zip(self._outputs, map(float, values[0]), strict=True))
 
