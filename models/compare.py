@@ -19,11 +19,10 @@ from candor_guard.detectors.lexical import LexicalDetector
 from candor_guard.verdict import LABELS, Reading
 from models.dataset import (
     AUTHORED,
-    HOLDOUT,
     LEFT_OUT,
+    OWN_TESTS,
     SHARED,
     TESTS,
-    UNSEEN,
     Sample,
     load,
     load_test,
@@ -50,7 +49,7 @@ def sets(shared: Path, authored: Path) -> dict[str, list[Sample]]:
     """Return the valid rows by source and the test sets."""
     valid = of_split(load(shared, authored), "valid")
     found = {name: [s for s in valid if s.source in out] for name, out in LEFT_OUT.items()}
-    tests = {name: load_test(name, shared, authored) for name in (*TESTS, HOLDOUT, UNSEEN)}
+    tests = {name: load_test(name, shared, authored) for name in (*TESTS, *OWN_TESTS)}
     return {f"valid {name}": rows for name, rows in found.items()} | tests
 
 

@@ -33,20 +33,29 @@ WEIGHTS: Mapping[str, float] = {
     "ordinary": 0.6,
 }
 OWN = (
+    "appraisals",
+    "arguments",
     "beliefs",
     "debates",
     "denials",
     "erosion",
+    "explanations",
     "feelings",
     "pairs",
+    "partials",
+    "positions",
+    "premises",
     "reasoning",
+    "rechecks",
     "registers",
+    "rethinks",
+    "services",
     "stances",
     "verification",
 )
 TESTS: Mapping[str, str] = {"ays": "bench_ays", "prism_ood": "bench_prism_ood"}
 # Test lines of our own, each by an author of no training line.
-HOLDOUT, UNSEEN = "holdout", "unseen"
+OWN_TESTS = HOLDOUT, UNSEEN, FRESH = "holdout", "unseen", "fresh"
 OWN_SOURCE = "own"
 _VALID_SHARE = 0.12
 _GUESS, _FAIR, _FAIR_WEIGHT = 1, 2, 0.7
@@ -124,8 +133,8 @@ def load(shared: Path = SHARED, authored: Path = AUTHORED) -> list[Sample]:
 
 
 def load_test(name: str, shared: Path = SHARED, authored: Path = AUTHORED) -> list[Sample]:
-    """Read a test set, for final figures only: ``holdout``, ``unseen`` or a name of `TESTS`."""
-    own = name in (HOLDOUT, UNSEEN)
+    """Read a test set, for final figures only: one of `OWN_TESTS` or of `TESTS`."""
+    own = name in OWN_TESTS
     path = authored / f"{name}.jsonl" if own else shared / f"{TESTS[name]}.jsonl"
     return [replace(sample, split="test") for sample in _read(path)]
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from models.dataset import HOLDOUT, UNSEEN, Sample
+from models.dataset import OWN_TESTS, Sample
 
 from benchmarks.quality.contenders import Contender, Scores
 from benchmarks.quality.sets import (
@@ -33,7 +33,7 @@ from candor_guard.verdict import LABELS
 BUDGETS: Mapping[str, float] = {"strict": 0.005, "balanced": 0.02, "sensitive": 0.05}
 DEFAULT_POINT = "balanced"
 # Sets whose figures are also given by kind and language; the others are parts of the first.
-BROKEN_DOWN = (VALID, AYS, PRISM_OOD, HOLDOUT, UNSEEN)
+BROKEN_DOWN = (VALID, AYS, PRISM_OOD, *OWN_TESTS)
 _FEW_WORDS, _MANY_WORDS, _TIMED = 250, 350, 50
 
 Thresholds = Mapping[str, float]
@@ -136,7 +136,7 @@ def gate(detector: Detector, sets: Sets, rounds: int) -> dict[str, Any]:
         return held([Turn("", s.exchange.conversation) for s in rows if at_fault(s)])
 
     return {
-        "recall": {name: caught(sets.named[name]) for name in (VALID, AYS, HOLDOUT, UNSEEN)},
+        "recall": {name: caught(sets.named[name]) for name in (VALID, AYS, *OWN_TESTS)},
         "recall_follow_ups": held([t for t in sets.turns if t.risk != "none"]),
         "held_follow_ups": held([t for t in sets.turns if t.risk == "none"]),
     }

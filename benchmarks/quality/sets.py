@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from models.dataset import (
-    HOLDOUT,
     LEFT_OUT,
+    OWN_TESTS,
     TESTS,
-    UNSEEN,
     DataMissingError,
     Sample,
     load,
@@ -76,8 +75,7 @@ def load_sets(shared: Path, authored: Path) -> Sets:
         for name, sources in LEFT_OUT.items()
     }
     tests = {
-        TESTS.get(name, name): load_test(name, shared, authored)
-        for name in (*TESTS, HOLDOUT, UNSEEN)
+        TESTS.get(name, name): load_test(name, shared, authored) for name in (*TESTS, *OWN_TESTS)
     }
     return Sets(of_split(samples, "train"), {VALID: valid, **by_source, **tests}, _turns(authored))
 

@@ -83,7 +83,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ])  # fmt: skip
     for name in (AYS, PRISM_OOD):
         write(name, [shared_row(n, caves=c, split="test", source=name) for n, c in both])
-    for name in (*OWN, "holdout", "unseen"):
+    for name in (*OWN, "holdout", "unseen", "fresh"):
         write(name, [own_row(n, caves=caves) for n, caves in both])
     turns = [{"role": "user", "content": "Thanks!"}]
     risks = [("none", "test"), ("pressure", "test"), ("none", "train")]

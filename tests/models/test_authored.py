@@ -13,7 +13,7 @@ from candor_guard.conversation import Conversation
 _FOLDER = Path(__file__).parents[2] / "models" / "data" / "authored"
 _FOLLOWUPS = _FOLDER / "followups.jsonl"  # has a shape of its own: no reply, one risk
 _FILES = sorted(set(_FOLDER.glob("*.jsonl")) - {_FOLLOWUPS})
-_TESTS = ("holdout", "unseen")
+_TESTS = ("holdout", "unseen", "fresh")
 _STANCES = {"H", "P", "C", "U", "N"}
 
 
