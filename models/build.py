@@ -52,7 +52,7 @@ _HALF = 0.5
 _NEVER = 100.0
 # What the manifest tells of the run of `models.train`.
 RUN = "run.json"
-_RECORDED = ("minutes", "compare", "rate", "head_rate", "seed", "steps")
+_RECORDED = ("minutes", "compare", "rate", "head_rate", "seed", "steps", "depth")
 # Of the valid requests at risk, how many fall under the encoder's limits before the margin, in
 # log-odds; how much more the linear gate holds where the encoder sifts what it holds, and how far
 # over its limits the encoder has to be there.

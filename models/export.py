@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from candor_guard.detectors.encoder.model import ENCODER, TOKENIZER
-from models.network import BASE, EXPORTED, base_folder, batch_of, load_reader
+from models.network import EXPORTED, base_folder, base_of, batch_of, load_reader
 
 torch: Any = importlib.import_module("torch")
 
@@ -38,12 +38,12 @@ class Exported(torch.nn.Module):  # type: ignore[misc]  # torch is untyped where
         return self.reader.judge(states, everywhere, token_type_ids)[:, : len(EXPORTED)]
 
 
-def export(run: Path, folder: Path, base: str = BASE) -> None:
+def export(run: Path, folder: Path) -> None:
     """Write ``encoder.onnx`` (int8) and the tokenizer into a model folder."""
     full = run / "encoder-fp32.onnx"
     export_full(load_reader(run).eval(), full)
     quantise(full, folder / ENCODER)
-    shutil.copyfile(base_folder(base) / TOKENIZER, folder / TOKENIZER)
+    shutil.copyfile(base_folder(base_of(run)) / TOKENIZER, folder / TOKENIZER)
 
 
 def export_full(reader: Any, path: Path) -> None:

@@ -67,12 +67,24 @@ def new_reader(base: str = BASE) -> Any:
 
 def load_reader(run: Path) -> Any:
     """Return the trained model of a run of `models.train`."""
-    record = run / RECORD
-    options = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
-    reader = new_reader(options.get("base", BASE))
+    options = _record(run)
+    reader = new_reader(base_of(run))
     keep_layers(reader, range(options.get("depth", len(reader.encoder.encoder.layer))))
     reader.load_state_dict(torch.load(run / WEIGHTS, map_location="cpu", weights_only=True))
     return reader
+
+
+def base_of(run: Path) -> str:
+    """Return the base encoder that a run began with."""
+    return str(_record(run).get("base", BASE))
+
+
+def _record(run: Path) -> dict[str, Any]:
+    path = run / RECORD
+    found: dict[str, Any] = {}
+    if path.is_file():
+        found = json.loads(path.read_text(encoding="utf-8"))
+    return found
 
 
 def keep_layers(reader: Any, layers: Iterable[int]) -> None:

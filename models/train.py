@@ -31,6 +31,7 @@ from models.network import (
     OUTPUTS,
     RECORD,
     WEIGHTS,
+    base_of,
     batch_of,
     keep_layers,
     load_reader,
@@ -84,6 +85,8 @@ class Trainer:
         torch.set_num_threads(options.threads)
         self.rng = random.Random(options.seed)  # noqa: S311 - draws, no secrets
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
+        if options.start:
+            options.base = base_of(options.start)
         self.tokenizer = tokenizer_of(options.base)
         self.budget = Budget()
         reader = load_reader(options.start) if options.start else new_reader(options.base)
@@ -253,7 +256,7 @@ def parser() -> argparse.ArgumentParser:
     line.add_argument("--data", type=Path, default=SHARED, help="folder of the shared data")
     line.add_argument("--authored", type=Path, default=AUTHORED, help="folder of our own lines")
     line.add_argument("--out", type=Path, required=True, help="folder for the results")
-    line.add_argument("--base", default=BASE, help="package or folder of the base encoder")
+    line.add_argument("--base", default=BASE, help="of the base encoder: package or folder")
     line.add_argument("--start", type=Path, help="go on from this run instead of the base")
     line.add_argument("--layers", type=int, nargs="*", default=[], help="keep only these layers")
     line.add_argument("--leave-out", nargs="*", default=[], choices=sorted(LEFT_OUT))

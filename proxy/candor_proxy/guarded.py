@@ -183,9 +183,9 @@ class _Answer:
         self._metrics.observe(self._request.surface.name, outcome)
         if self._options.log_content:
             _log_content(outcome)
-        if outcome.action == "error":
-            told = (outcome.request_id, outcome.detector_error)
-            _log.warning("detector failed; reply delivered unread (%s): %s", *told)
+        if outcome.detector_error is not None:
+            told = outcome.request_id, outcome.action, outcome.detector_error
+            _log.warning("detector failed (%s, action %s): %s", *told)
         if outcome.action == "block":
             await self._block(outcome)
             return

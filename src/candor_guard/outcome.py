@@ -25,7 +25,8 @@ class Attempt:
         result: ``read`` (judged), ``relayed`` (not judged) or the reason why it was unusable; of a
             probe: its judgement (``supported``, ``false``, ``uncertain``, ``taste``), ``useless``
             (an answer that could not be read), ``failed`` or ``timeout``.
-        seconds: From sending to the end of its body.
+        seconds: From sending until its body had been read. A regeneration in parallel is read
+            when the probe has ended.
         instruction: Name of the wording that it carried, or None.
         verdict: Of its reply, as the detector gave it, or None.
         usage: As the upstream counted it, or None when it did not say.
@@ -81,8 +82,9 @@ class Outcome:
         probe: What the probe said, without content (``purpose``, ``result``, ``ruling``,
             ``new_evidence``, ``confidence``); None when none was wanted. A probe that could not be
             asked any more has the result ``budget``. Its ``regenerated`` says what became of the
-            one about the last regenerated reply: a ruling, ``useless``, ``failed``, ``budget``, or
-            None when there was no doubt about that reply.
+            one about the regenerated reply that is delivered, or, where the original is, about the
+            last one: a ruling, ``useless``, ``failed``, ``timeout``, ``budget``, or None when
+            there was no doubt about that reply.
         decided_by: Who decided that the first reply was, or was not, at fault.
         corrected: Whether a correction was appended to a reply that had been released.
         request_id: The proxy's id of the request.

@@ -97,7 +97,7 @@ class Policy(BaseModel):
         default=3,
         ge=0,
         description="probes and regenerations per request at most; probes leave one of them to a "
-        "regeneration",
+        "regeneration, as long as there may be another",
     )
     max_extra_tokens: int | None = Field(
         default=None, ge=0, description="tokens after which a request gets no further call"
@@ -143,7 +143,9 @@ class Policy(BaseModel):
         default=65_536, gt=0, description="how many bytes of reply text may be held back"
     )
     max_regeneration_seconds: float = Field(
-        default=60.0, gt=0, description="how long all regenerations together may take"
+        default=60.0,
+        gt=0,
+        description="how long all regenerations together may take, with the probes about them",
     )
     detector_timeout: float = Field(
         default=2.0,
@@ -308,6 +310,11 @@ def suspects(policy: Policy, verdict: Verdict, bars: Mapping[str, float]) -> tup
 def is_uncertain(verdict: Verdict, label: str, bars: Mapping[str, float]) -> bool:
     """Whether a score lies below its threshold, but high enough that a probe should be asked."""
     return bars[label] <= verdict.scores.get(label, 0.0) < verdict.thresholds[label]
+
+
+def in_doubt(verdict: Verdict, bars: Mapping[str, float]) -> bool:
+    """Whether a verdict is no proof that a reply is clean: flagged, or uncertain in some label."""
+    return verdict.flagged or any(is_uncertain(verdict, label, bars) for label in verdict.scores)
 
 
 class Lean(StrEnum):

@@ -180,3 +180,24 @@ def test_a_changed_file_is_refused(tmp_path: Path) -> None:
         file.write(b"x")
     with pytest.raises(ConfigurationError, match="not the file that the manifest names"):
         EncoderDetector(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"without_encoder": None}, "'quiet' needs 'without_encoder'"),
+        ({"encoder": {"certain": None}}, "'certain' is None, not a number"),
+    ],
+)
+def test_what_the_shortcuts_need_is_found_at_the_start(
+    tmp_path: Path, change: dict[str, object], message: str
+) -> None:
+    """A manifest that leaves out what its shortcuts need would fail readings later."""
+    folder = tmp_path / "model"
+    shutil.copytree(SHIPPED, folder)
+    manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    inner = change.get("encoder")
+    manifest |= {"encoder": {**manifest["encoder"], **inner}} if isinstance(inner, dict) else change
+    (folder / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
+    with pytest.raises(ConfigurationError, match=message):
+        EncoderDetector(folder)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import anyio
 import pytest
 from tests.flow.kit import BAD, GOOD, Run, guarded, reply, request
 
@@ -184,3 +185,17 @@ async def test_seconds_per_minute() -> None:
     outcomes = [await outcome_of(guard) for _ in range(2)]
     assert [o.action for o in outcomes] == ["regenerate", "flag"]
     assert [o.probe["result"] for o in outcomes] == ["supported", "budget"]
+
+
+@pytest.mark.parametrize("hangs", ["probe", "regeneration"])
+async def test_a_client_that_leaves_is_counted(hangs: str) -> None:
+    """Time and tokens of a call that is under way count when the client leaves."""
+    endless = FakeReply((), delay=3600.0)
+    probes = [endless] if hangs == "probe" else SUPPORTED
+    upstream = FakeUpstream([reply(BAD), endless], probes=probes)
+    guard = Guard(FakeDetector(), Policy(max_extra_seconds_per_minute=0.05), upstream=upstream)
+    with anyio.move_on_after(0.3):
+        await outcome_of(guard)
+    again = guard.with_upstream(FakeUpstream([reply(BAD)], probes=SUPPORTED))
+    outcome = await outcome_of(again)
+    assert (outcome.action, outcome.skipped) == ("flag", "budget")

@@ -18,11 +18,11 @@ class Inquiry:
         deadline: For the whole probe, its repetitions included, on the flow's clock.
         call: Number of the call that is under way.
         began: When that call was sent.
-        sent: Bytes of its request.
         bare: Whether it was sent without anything that an upstream may refuse.
         repaired: Whether the question was put once more after a useless answer.
         regenerated: Whether it is about a regenerated reply.
         ended: Whether there is nothing more to wait for.
+        trouble: Why there is no finding, where there is none.
         finding: What came of it, or None.
     """
 
@@ -30,11 +30,11 @@ class Inquiry:
     deadline: float
     call: int = 0
     began: float = 0.0
-    sent: int = 0
     bare: bool = False
     repaired: bool = False
     regenerated: bool = False
     ended: bool = False
+    trouble: str = "useless"
     finding: Finding | None = None
 
 
@@ -63,7 +63,6 @@ class Candidate:
         call: Which upstream call brings it.
         reader: What it says so far.
         began: When its call was sent.
-        sent: Bytes of its request, for estimates of what it costs.
         body: Bytes received and not yet emitted.
         safe: How many bytes from the start may leave before the end is known.
         emitted: How many bytes left already.
@@ -76,12 +75,13 @@ class Candidate:
         released: Whether its beginning was found clearly clean, so that it leaves as it comes.
         reading: None until read.
         verdict: The reading held against the thresholds; None until read.
+        ended: When its body had been read, on the flow's clock; None until then.
+        review: What the probe said of it, where it is a regenerated one that was asked about.
     """
 
     call: int
     reader: ReplyReader
     began: float
-    sent: int = 0
     body: bytearray = field(default_factory=bytearray)
     safe: int = 0
     emitted: int = 0
@@ -94,6 +94,8 @@ class Candidate:
     released: bool = False
     reading: Reading | None = None
     verdict: Verdict | None = None
+    ended: float | None = None
+    review: str | None = None
 
     @property
     def text(self) -> str:

@@ -9,7 +9,7 @@ from candor_guard.errors import InvalidRequestError, UpstreamError
 from candor_guard.flow.candidate import Candidate, Inquiry
 from candor_guard.flow.session import Session, model_name
 from candor_guard.flow.steps import Answer, Close, Fetch, Send, SideReply, Step, ask_before
-from candor_guard.policy import suspects
+from candor_guard.policy import in_doubt, suspects
 from candor_guard.probe import (
     Finding,
     Purpose,
@@ -19,6 +19,7 @@ from candor_guard.probe import (
     question,
     read_finding,
     rule,
+    rule_again,
 )
 from candor_guard.surface import SideAnswer
 from candor_guard.verdict import Verdict
@@ -77,7 +78,8 @@ def ask_about(
         asked = question(conversation, text, purpose, show_reply=not verdict.flagged)
         if asked is None:
             continue
-        inquiry = Inquiry(asked, context.clock() + context.policy.max_probe_seconds)
+        latest = context.clock() + context.policy.max_probe_seconds
+        inquiry = Inquiry(asked, latest, bare=session.bare)
         trouble = yield from _send(session, inquiry)
         if trouble is None:
             return inquiry
@@ -97,10 +99,12 @@ def advance(session: Session, inquiry: Inquiry) -> Generator[Step, Answer, None]
     """Wait for the call that is under way, and ask once more where that may help."""
     heard = yield from _hear(session, inquiry)
     finding = inquiry.finding = _finding(inquiry.asked, heard)
-    result = finding.judgement if finding is not None else heard.trouble or "useless"
+    inquiry.trouble = heard.trouble or "useless"
+    result = finding.judgement if finding is not None else inquiry.trouble
     _record(session, inquiry, heard, finding, result)
     if not inquiry.regenerated:
         _tell(session, inquiry.asked.purpose, result, finding)
+    session.bare = session.bare or heard.refused
     again = finding is None and _may_ask_again(inquiry, heard)
     inquiry.ended = not again or (yield from _send(session, inquiry)) is not None
 
@@ -164,20 +168,25 @@ def review(
         deadline: For the probe as well, on the flow's clock.
     """
     context, verdict = session.context, candidate.verdict
-    if verdict is None or not suspects(context.policy, verdict, context.bars):
+    if verdict is None or not in_doubt(verdict, context.bars):
         return Ruling.OPEN
     asked = question(context.request.conversation, candidate.text, purpose, show_reply=True)
     if asked is None:
         return Ruling.OPEN
-    latest = min(deadline, context.clock() + context.policy.max_probe_seconds)
-    inquiry = Inquiry(asked, latest, regenerated=True)
-    trouble = yield from _send(session, inquiry)
+    now = context.clock()
+    inquiry = Inquiry(
+        asked, min(deadline, now + context.policy.max_probe_seconds), bare=session.bare,
+        regenerated=True,
+    )  # fmt: skip
+    trouble = "timeout" if inquiry.deadline <= now else (yield from _send(session, inquiry))
     finding = None if trouble is not None else (yield from finish(session, inquiry))
-    ruling = Ruling.OPEN if finding is None else rule(purpose, finding)
+    if finding is None:
+        candidate.review = trouble or inquiry.trouble
+        return Ruling.OPEN
+    ruling = rule_again(finding)
+    candidate.review = str(ruling)
     if ruling is Ruling.CLEARED:
         candidate.verdict = replace(verdict, flagged=False, labels=frozenset(), evidence=())
-    told = trouble or ("useless" if finding is None else str(ruling))
-    session.probe = {**(session.probe or {}), "regenerated": told}
     return ruling
 
 
@@ -194,10 +203,10 @@ def _send(session: Session, inquiry: Inquiry) -> Generator[Step, Answer, str | N
         )
     except InvalidRequestError:
         return "failed"
-    call = session.take_call("probe")
+    call = session.take_call("probe", len(body))
     if call is None:
         return "budget"
-    inquiry.call, inquiry.began, inquiry.sent = call, context.clock(), len(body)
+    inquiry.call, inquiry.began = call, context.clock()
     yield Send(call, body, side=True)
     return None
 
@@ -214,7 +223,7 @@ def _hear(session: Session, inquiry: Inquiry) -> Generator[Step, Answer, _Heard]
         heard = _heard(session, reply)
     yield Close(inquiry.call)
     if heard.free:
-        session.give_back_call()
+        session.give_back_call(inquiry.call)
     return heard
 
 
@@ -252,8 +261,8 @@ def _may_ask_again(inquiry: Inquiry, heard: _Heard) -> bool:
 def _may_be_repaired(asked: Question, answer: str) -> bool:
     """Whether asking once more is worth a call.
 
-    The detector let a reply pass that is shown. About that, only a model that tried to answer in
-    JSON is asked again, and not one that talks.
+    Without an answer about a reply that is shown the detector's verdict stands. About that, only a
+    model that tried to answer in JSON is asked again, and not one that talks.
     """
     return not asked.shows_reply or "{" in answer
 
@@ -264,8 +273,7 @@ def _record(
     answer = heard.answer
     usage = answer.usage if answer is not None else None
     if not heard.free:
-        said = len(answer.text.encode("utf-8", "replace")) if answer is not None else 0
-        session.spend(usage, inquiry.sent + said, inquiry.began)
+        session.spend(inquiry.call, usage, answer.text if answer is not None else "")
     found = {"claim": finding.claim, "why": finding.why} if finding is not None else None
     session.record(
         "probe", result, inquiry.began, usage=usage,

@@ -56,6 +56,7 @@ def settle(session: Session, first: Candidate) -> Flow:
         yield from repair.attempt()
         decision = repair.decide()
     yield from repair.drop_pending()
+    repair.tell_review()
     if decision is Decision.BLOCK:
         return session.outcome(
             "block", "full", skipped=repair.trouble, delivered=None,
@@ -79,6 +80,7 @@ def correct(session: Session, first: Candidate) -> Flow:
     if repair.decide() is Decision.REGENERATE:
         yield from repair.attempt()
     yield from repair.drop_pending()
+    repair.tell_review()
     evaluated, _ = extent(first)
     if first.verdict is not None and not first.verdict.flagged:
         outcome = session.outcome("pass", evaluated, verdict=first.verdict)
@@ -106,6 +108,8 @@ class _Repair:
         self.trouble: str | None = None
         self._session = session
         self._first = first
+        self._last = first
+        self._seen = {_words(first.text)} if first.cut is None else set[str]()
         self._finding: Finding | None = None
         self._pending: _Pending | None = None
         self._began: float | None = None
@@ -149,11 +153,18 @@ class _Repair:
         candidate = pending.candidate
         self.trouble = yield from self._receive(candidate)
         _record(self._session, pending, self.trouble or "read")
-        if self.trouble is not None or _repeats(self.best, candidate):
+        if self.trouble is not None or self._is_known(candidate):
             return
+        self._last = candidate
         still_at_fault = yield from self._review(candidate)
         if not still_at_fault and _improves(self.best, candidate):
             self.best = candidate
+
+    def tell_review(self) -> None:
+        """Write down what the probe said of the reply that is delivered, or else of the last one."""
+        told = self._last if self.best is self._first else self.best
+        if self._session.probe is not None and told.review is not None:
+            self._session.probe = {**self._session.probe, "regenerated": told.review}
 
     def drop_pending(self) -> Generator[Step, Answer, None]:
         """Abandon a regeneration that is under way and not needed."""
@@ -161,6 +172,13 @@ class _Repair:
             yield Close(self._pending.candidate.call)
             _record(self._session, self._pending, "unneeded")
             self._pending = None
+
+    def _is_known(self, candidate: Candidate) -> bool:
+        """The same words again are no better, whoever found them at fault."""
+        words = _words(candidate.text)
+        known = words in self._seen
+        self._seen.add(words)
+        return known
 
     def _review(self, candidate: Candidate) -> Generator[Step, Answer, bool]:
         """Let the probe that found the first reply at fault judge this one too, where in doubt.
@@ -185,13 +203,13 @@ class _Repair:
         except InvalidRequestError:
             self.trouble = "regeneration_failed"  # and there was no call
             return
-        call = session.take_call("regeneration")
+        call = session.take_call("regeneration", len(body))
         if call is None:
             self.trouble, self._affordable = "budget", False
             return
         began = session.context.clock()
         yield Send(call, body)
-        self._pending = _Pending(session.candidate(call, began, len(body)), edit)
+        self._pending = _Pending(session.candidate(call, began), edit)
 
     def _receive(self, candidate: Candidate) -> Generator[Step, Answer, str | None]:
         """Read and judge a regenerated reply. Returns why it cannot be used, or None."""
@@ -201,6 +219,7 @@ class _Repair:
             trouble = "regeneration_failed"
         except InvalidRequestError:  # an upstream that cannot express the request at all
             candidate.free, trouble = True, "regeneration_failed"
+        candidate.ended = self._session.context.clock()
         if trouble is None and (yield from self._session.detect(candidate)):
             trouble = "detector_error"
         if trouble is None and candidate.verdict and candidate.verdict.not_evaluated:
@@ -248,12 +267,11 @@ def _record(session: Session, pending: _Pending, result: str) -> None:
     candidate, edit = pending.candidate, pending.edit
     usage = candidate.reader.usage
     if candidate.free:
-        session.give_back_call()
+        session.give_back_call(candidate.call)
     else:
-        said = len(candidate.reader.text.encode("utf-8", "replace"))
-        session.spend(usage, candidate.sent + said, candidate.began)
+        session.spend(candidate.call, usage, candidate.reader.text, candidate.ended)
     session.record(
-        "regeneration", result, candidate.began,
+        "regeneration", result, candidate.began, candidate.ended,
         instruction=edit.wording, strategy=edit.strategy, verdict=candidate.verdict, usage=usage,
         content={"edit": {"note": edit.note, "replacement": edit.replacement}},
     )  # fmt: skip
@@ -285,9 +303,8 @@ def _corrected(session: Session, first: Candidate, best: Candidate) -> bytes | N
     return request.surface.correct(request, bytes(first.body), text)
 
 
-def _repeats(best: Candidate, candidate: Candidate) -> bool:
-    """The same words again are no better, whoever found them at fault."""
-    return best.cut is None and best.text.split() == candidate.text.split()
+def _words(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _improves(best: Candidate, candidate: Candidate) -> bool:

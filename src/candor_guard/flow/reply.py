@@ -33,6 +33,14 @@ from candor_guard.verdict import Risk
 def guard_flow(context: FlowContext) -> Flow:
     """Guard one request; returns its `Outcome`."""
     session = Session(context)
+    try:
+        return (yield from _guarded(session))
+    finally:
+        session.spend_open()
+
+
+def _guarded(session: Session) -> Flow:
+    context = session.context
     began = context.clock()
     yield Send(0, context.request.body)
     judged = context.mode != "off" and context.request.skip is None

@@ -38,6 +38,7 @@ class Session:
         probe: What the probe said, for the record, or None.
         decided_by: Who decided on the first reply.
         detector_error: What the detector failed with last, or None.
+        bare: Whether the upstream refused a question that was not put at its barest.
     """
 
     def __init__(self, context: FlowContext) -> None:
@@ -49,51 +50,66 @@ class Session:
         self.probe: Mapping[str, Any] | None = None
         self.decided_by: DecidedBy = "classifier"
         self.detector_error: str | None = None
+        self.bare = False
         self._last_call = 0
         self._calls = 0
         self._tokens = 0
-        self._regenerated = False
+        self._regenerations = 0
+        self._open: dict[int, tuple[float, int]] = {}
 
     # -- calls ----------------------------------------------------------------------------------
 
-    def take_call(self, purpose: CallPurpose) -> int | None:
-        """Return the number of a further call, or None when a budget is spent.
+    def take_call(self, purpose: CallPurpose, sent: int) -> int | None:
+        """Return the number of a further call of so many bytes, or None when a budget is spent.
 
-        Probes leave one call to a regeneration: what they find could not be repaired otherwise.
+        Probes leave one call to a regeneration, as long as there may be another: what they find
+        could not be repaired otherwise.
         """
         policy = self.context.policy
-        kept = purpose == "probe" and policy.max_attempts > 0 and not self._regenerated
+        kept = purpose == "probe" and self._regenerations < policy.max_attempts
         within = policy.max_extra_tokens is None or self._tokens < policy.max_extra_tokens
         if self._calls + kept >= policy.max_extra_calls or not within:
             return None
         if self.context.budget is not None and not self.context.budget.take():
             return None
-        self._regenerated = self._regenerated or purpose == "regeneration"
+        self._regenerations += purpose == "regeneration"
         self._calls += 1
         self._last_call += 1
+        self._open[self._last_call] = self.context.clock(), sent
         return self._last_call
 
-    def give_back_call(self) -> None:
+    def give_back_call(self, call: int) -> None:
         """Count a further call as not made: it was refused before it cost anything."""
+        del self._open[call]
         self._calls -= 1
         if self.context.budget is not None:
             self.context.budget.give_back()
 
-    def candidate(self, call: int, began: float, sent: int = 0) -> Candidate:
+    def candidate(self, call: int, began: float) -> Candidate:
         """Return a candidate of which nothing has been received."""
         request = self.context.request
         reader = request.surface.reader(request, self.context.policy.max_hold_bytes)
-        return Candidate(call, reader, began, sent)
+        return Candidate(call, reader, began)
 
-    def spend(self, usage: Usage | None, bytes_seen: int, began: float) -> None:
+    def spend(
+        self, call: int, usage: Usage | None = None, said: str = "", ended: float | None = None
+    ) -> None:
         """Count a further call's tokens and time, when it has ended.
 
-        Four bytes are a token where the upstream does not tell.
+        Four bytes of request and answer are a token where the upstream does not tell.
         """
-        tokens = total_tokens(usage) or bytes_seen // _BYTES_PER_TOKEN
+        began, sent = self._open.pop(call)
+        size = sent + len(said.encode("utf-8", "replace"))
+        tokens = total_tokens(usage) or size // _BYTES_PER_TOKEN
         self._tokens += tokens
         if self.context.budget is not None:
-            self.context.budget.spend(tokens, self.context.clock() - began)
+            now = self.context.clock() if ended is None else ended
+            self.context.budget.spend(tokens, now - began)
+
+    def spend_open(self) -> None:
+        """Count what is under way when the flow ends, however it does: a client may have left."""
+        for call in tuple(self._open):
+            self.spend(call)
 
     # -- reading --------------------------------------------------------------------------------
 
@@ -142,14 +158,20 @@ class Session:
         seconds = self.context.clock() - first.began
         self.attempts[0] = replace(self.attempts[0], usage=usage, seconds=seconds)
 
-    def record(self, purpose: CallPurpose, result: str, began: float, **details: Any) -> None:
-        """Write down how a further call ended; details as in `Attempt`."""
+    def record(
+        self, purpose: CallPurpose, result: str, began: float, ended: float | None = None,
+        **details: Any,
+    ) -> None:  # fmt: skip
+        """Write down how a further call ended, now or before; details as in `Attempt`."""
         if not self.context.content:
             details.pop("content", None)
-        self.attempts.append(replace(self._attempt(purpose, result, began), **details))
+        self.attempts.append(replace(self._attempt(purpose, result, began, ended), **details))
 
-    def _attempt(self, purpose: CallPurpose, result: str, began: float) -> Attempt:
-        return Attempt(purpose, result, self.context.clock() - began, model=self.model)
+    def _attempt(
+        self, purpose: CallPurpose, result: str, began: float, ended: float | None = None
+    ) -> Attempt:
+        seconds = (self.context.clock() if ended is None else ended) - began
+        return Attempt(purpose, result, seconds, model=self.model)
 
     def outcome(
         self, action: Action, evaluated: Evaluated, *, skipped: str | None = None,

@@ -2,7 +2,7 @@
 
 from candor_guard.probe.finding import Finding, Judgement, Purpose, read_finding
 from candor_guard.probe.question import Question, ask_again, question
-from candor_guard.probe.ruling import Ruling, rule
+from candor_guard.probe.ruling import Ruling, rule, rule_again
 
 __all__ = [
     "Finding",
@@ -14,4 +14,5 @@ __all__ = [
     "question",
     "read_finding",
     "rule",
+    "rule_again",
 ]

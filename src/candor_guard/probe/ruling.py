@@ -31,6 +31,17 @@ def rule(label: str, finding: Finding) -> Ruling:
     return _drift(finding) if label == "drift" else _capitulation(finding)
 
 
+def rule_again(finding: Finding) -> Ruling:
+    """Decide what a finding says about a regenerated reply that it was shown.
+
+    What is true was settled when the first reply was found at fault, so a judgement that comes out
+    differently this time counts for nothing; what the reply does is all that is asked.
+    """
+    if finding.confidence < _LEAST_CONFIDENCE or finding.gives_way is None:
+        return Ruling.OPEN
+    return Ruling.CONFIRMED if finding.gives_way else Ruling.CLEARED
+
+
 def _drift(finding: Finding) -> Ruling:
     if finding.judgement == "false":
         return Ruling.CONFIRMED

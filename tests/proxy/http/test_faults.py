@@ -274,4 +274,4 @@ async def test_the_log_says_what_the_detector_failed_with(caplog: pytest.LogCapt
             response, _ = await on.chat()
     (line,) = (r.getMessage() for r in caplog.records if r.name == "candor_proxy")
     number = response.headers["x-candor-request-id"]
-    assert line == f"detector failed; reply delivered unread ({number}): detector raised ValueError"
+    assert line == f"detector failed ({number}, action error): detector raised ValueError"

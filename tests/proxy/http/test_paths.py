@@ -42,6 +42,7 @@ def finds(judgement: str, **fields: Any) -> tuple[Piece, ...]:
 SUPPORTED, FALSE = finds("supported"), finds("false")
 KEEPS, ABANDONS = finds("supported", answer="keeps"), finds("supported", answer="abandons")
 UNSURE = finds("uncertain", answer="weakens")
+DOUBTS = finds("supported", answer="weakens", confidence=0.2)
 USELESS = (answer(chat_body("I cannot say.")),)
 BROKEN = (answer(b'{"error": {}}', status="500 Internal Server Error"),)
 NO_JSON_MODE = (answer(b'{"error": {}}', status="400 Bad Request"),)
@@ -102,8 +103,8 @@ PATHS: dict[str, Path] = {
     # not flagged
     "clean": Path(FINE, (SUPPORTED,), {}, "pass"),
     "clean, always": Path(FINE, (KEEPS,), {"probe": "always"}, "pass", "probe", "supported", 2),
-    "clean, always, confirmed": Path(FINE, (ABANDONS, KEEPS), {"probe": "always"}, "regenerate",
-        "probe", "supported", 4, again="It is 56 all the same.", regenerated="cleared"),
+    "clean, always, confirmed": Path(FINE, (ABANDONS,), {"probe": "always"}, "regenerate", "probe",
+        "supported", 3, again="It is 56 all the same."),
     "uncertain, confirmed": Path(HALF, (ABANDONS,), {}, "regenerate", "probe", "supported", 3),
     "uncertain, keeps": Path(HALF, (KEEPS,), {}, "pass", "probe", "supported", 2),
     "uncertain, cleared": Path(HALF, (finds("false", answer="abandons"),), {}, "pass", "probe",
@@ -188,13 +189,15 @@ PATHS: dict[str, Path] = {
     "confirmed, second in doubt, abandons, refuse": Path(CAVE, (SUPPORTED, ABANDONS),
         {"on_unresolved": "refuse"}, "block", "probe", "supported", 4, again=HALF,
         regenerated="confirmed"),
-    "confirmed, second in doubt, open": Path(CAVE, (SUPPORTED, UNSURE), {}, "regenerate", "probe",
+    "confirmed, second in doubt, open": Path(CAVE, (SUPPORTED, DOUBTS), {}, "regenerate", "probe",
         "supported", 4, again=HALF, regenerated="open"),
     "confirmed, second in doubt, useless": Path(CAVE, (SUPPORTED, USELESS), {}, "regenerate",
         "probe", "supported", 4, again=HALF, regenerated="useless"),
     "confirmed, second in doubt, no budget": Path(CAVE, (SUPPORTED, ABANDONS),
         {"max_extra_calls": 2}, "regenerate", "probe", "supported", 3, again=HALF,
         regenerated="budget"),
+    "confirmed, second in doubt, failed": Path(CAVE, (SUPPORTED, BROKEN), {}, "regenerate",
+        "probe", "supported", 4, again=HALF, regenerated="failed"),
     "confirmed, second flagged, keeps": Path(CAVE, (SUPPORTED, KEEPS), {}, "regenerate", "probe",
         "supported", 4, again=SAME, regenerated="cleared"),
     "confirmed, second flagged, abandons": Path(CAVE, (SUPPORTED, ABANDONS), {}, "flag", "probe",
@@ -269,7 +272,7 @@ def test_paths_cover_the_decisions() -> None:
         None, "supported", "false", "uncertain", "taste", "useless", "failed", "timeout", "budget",
     }  # fmt: skip
     assert {path.regenerated for path in paths} == {
-        None, "cleared", "confirmed", "open", "useless", "budget",
+        None, "cleared", "confirmed", "open", "useless", "failed", "budget",
     }  # fmt: skip
     assert {path.skipped for path in paths} == {
         None, "budget", "uncertain", "detector_error", "regeneration_failed",

@@ -41,7 +41,7 @@ class EncoderDetector:
     and a little more, an encoder that was taught to reads once more, with an empty reply.
 
     The encoder costs ten times as much as all other readers. Where these find next to nothing it
-    could not change the verdict, and is not asked.
+    hardly ever changes a verdict, and is not asked.
 
     Args:
         folder: A model folder; default: the one that ships with the package.

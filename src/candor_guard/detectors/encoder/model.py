@@ -36,6 +36,10 @@ class Blend:
     weights: Mapping[str, float]
 
 
+# Of what a manifest need not tell about its encoder: nothing more is held, and nothing left out.
+_UNTOLD: Mapping[str, float] = {"slack": 0.0, "doubt": 0.0, "certain": 1.0, "quiet": 0.0}
+
+
 @dataclass(frozen=True, slots=True)
 class Model:
     """Everything in a model folder except the running encoder.
@@ -135,9 +139,18 @@ def load_model(folder: Path, *, encoder: bool = True) -> Model:
         blends=_blends(blended),
         operating_points={k: dict(v) for k, v in blended["operating_points"].items()},
         budget=None if reader is None else Budget(**reader["budget"]),
-        plain=_blends(manifest.get("without_encoder") or {}),
+        plain=_plain(folder, manifest),
         **({} if reader is None else _reading(folder, reader)),
     )
+
+
+def _plain(folder: Path, manifest: Mapping[str, Any]) -> dict[str, Blend]:
+    blends = _blends(manifest.get("without_encoder") or {})
+    if (manifest.get("encoder") or {}).get("quiet") and set(HEADS) - blends.keys():
+        raise ConfigurationError(
+            f"{folder}: 'quiet' needs 'without_encoder', with blends for all heads"
+        )
+    return blends
 
 
 def _blends(judging: Mapping[str, Any]) -> dict[str, Blend]:
@@ -153,11 +166,15 @@ def _reading(folder: Path, reader: Mapping[str, Any]) -> dict[str, Any]:
         "marked": bool(reader.get("marked", False)),
         "outputs": outputs,
         "gate": gate,
-        "slack": float(reader.get("slack", 0.0)),
-        "doubt": float(reader.get("doubt", 0.0)),
-        "certain": float(reader.get("certain", 1.0)),
-        "quiet": float(reader.get("quiet", 0.0)),
+        **{name: _number(folder, reader, name) for name in ("slack", "doubt", "certain", "quiet")},
     }
+
+
+def _number(folder: Path, reader: Mapping[str, Any], name: str) -> float:
+    value = reader.get(name, _UNTOLD[name])
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ConfigurationError(f"{folder}: {name!r} is {value!r}, not a number")
+    return float(value)
 
 
 def _refuse(folder: Path) -> NoReturn:
