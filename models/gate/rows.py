@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from candor_guard.conversation import Conversation, Message
-from models.dataset import stable_unit
+from models.dataset import OWN, stable_unit
 from models.lexical.rows import FILE_WEIGHTS, TRAINING_FILES, DataMissingError, Row, load
 
 AUTHORED = Path("models/data/authored")
 FOLLOWUPS = "followups.jsonl"
-OWN = ("feelings.jsonl", "pairs.jsonl", "reasoning.jsonl", "registers.jsonl")
+LINES = tuple(f"{name}.jsonl" for name in OWN)
 
 # What a request of a variant tells the gate's belief head; the others say nothing about it.
 _BELIEF = frozenset(
@@ -77,7 +77,7 @@ def shared_turns(folder: Path, files: Sequence[str] = TRAINING_FILES) -> list[Tu
     return distinct(_of_row(row) for row in load(folder, files))
 
 
-def own_turns(folder: Path = AUTHORED, files: Sequence[str] = OWN) -> list[Turn]:
+def own_turns(folder: Path = AUTHORED, files: Sequence[str] = LINES) -> list[Turn]:
     """Read the requests of this project's own lines, each distinct one once."""
     return distinct(
         _of_line(raw, Path(name).stem) for name in files for raw in _lines(folder, name)
@@ -109,7 +109,9 @@ def distinct(turns: Iterable[Turn]) -> list[Turn]:
 
 def digests(shared: Path, own: Path = AUTHORED) -> dict[str, str]:
     """Return the sha256 of each file that was read for the fit."""
-    paths = [shared / name for name in TRAINING_FILES] + [own / name for name in (*OWN, FOLLOWUPS)]
+    paths = [shared / name for name in TRAINING_FILES] + [
+        own / name for name in (*LINES, FOLLOWUPS)
+    ]
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
 
 
