@@ -42,7 +42,7 @@ class Plan:
     stream_seconds: float = 0.3
     stream_rounds: int = 3
     gap_ms: float = 4.0
-    paced_words: int = 60
+    paced_words: int = 24
     paced_seconds: float = 2.8
 
 
