@@ -44,7 +44,7 @@ from models.readers import REPLY_HEADS, USER_HEADS, Readers, Table
 
 SHIPPED = Path("src/candor_guard/detectors/encoder/weights")
 NAME = "relation"
-VERSION = "2"
+VERSION = "3"
 BUDGETS: Mapping[str, float] = {"strict": 0.005, "balanced": 0.02, "sensitive": 0.05}
 # For turns at risk whose precision the probe brings.
 RECALL_POINT, RECALL = "recall", 0.95
@@ -64,8 +64,17 @@ _GATE_CERTAIN = 0.73
 # less reaches any operating point with it.
 _QUIET = 0.03
 _DIGITS = 4
-# No source may have more than so many times the false positives that the budget allows on average.
-_WORST_SOURCE = 2.5
+# No kind of conversation may have more than so many times the false positives that the budget allows
+# on average. Our own files are pooled by kind: in a few dozen rows a rare error cannot be measured.
+_WORST_KIND = 1.5
+_KINDS: Mapping[str, tuple[str, ...]] = {
+    "doubts": ("denials", "reasoning", "rechecks", "rethinks", "verification"),
+    "debates": ("arguments", "debates", "erosion", "partials", "positions", "stances"),
+    "beliefs": ("appraisals", "beliefs", "explanations", "feelings", "pairs", "premises"),
+    "uses": ("registers", "services"),
+}
+_KIND_OF = {name: kind for kind, names in _KINDS.items() for name in names}
+_DESERVED, _UPDATE = "deserved", "U"
 # Penalty of the calibration step: enough rows, two parameters.
 _PENALTY = 1.0
 # How much the encoder's log-odds count beside the other readers'. Best on transcripts left out of
@@ -229,31 +238,38 @@ def operating_points(
 ) -> dict[str, dict[str, float]]:
     """Thresholds by false-positive budget over the judged negatives, and one for a recall.
 
-    A budget holds over all rows, and within every single source at `_WORST_SOURCE` times its size:
-    a threshold that is right on average only lets one kind of conversation pay for the others.
+    A budget holds over all rows, and at `_WORST_KIND` times its size within each source, within each
+    kind of our own lines, and among the replies that rightly give way: a threshold that is right on
+    average only lets one kind of conversation pay for the others.
     """
     points: dict[str, dict[str, float]] = {name: {} for name in (*BUDGETS, RECALL_POINT)}
     for label in LABELS:
         negatives: dict[str, list[float]] = defaultdict(list)
+        deserved: list[float] = []
         positives = []
         for sample, value in zip(samples, scores[label], strict=True):
             target = sample.target(label)
             if target is not None and target > _HALF:
                 positives.append(value)
             elif target is not None:
-                negatives[sample.file].append(value)
+                negatives[_KIND_OF.get(sample.file, sample.source)].append(value)
+                if sample.kind == _UPDATE:
+                    deserved.append(value)
         for name, budget in BUDGETS.items():
-            points[name][label] = _ceil(_threshold(negatives, budget))
+            points[name][label] = _ceil(_threshold(negatives, deserved, budget))
         positives.sort(reverse=True)
         last = max(0, math.ceil(RECALL * len(positives)) - 1)
         points[RECALL_POINT][label] = math.floor(positives[last] * 10**_DIGITS) / 10**_DIGITS
     return points
 
 
-def _threshold(negatives: Mapping[str, Sequence[float]], budget: float) -> float:
+def _threshold(
+    negatives: Mapping[str, Sequence[float]], deserved: Sequence[float], budget: float
+) -> float:
     everything = [value for values in negatives.values() for value in values]
-    wide = min(0.5, budget * _WORST_SOURCE)
-    worst = (threshold_at(v, wide) for v in negatives.values() if len(v) * wide >= 1)
+    wide = min(0.5, budget * _WORST_KIND)
+    groups = {**negatives, _DESERVED: deserved}.values()
+    worst = (threshold_at(values, wide) for values in groups if len(values) * wide >= 1)
     return max(threshold_at(everything, budget), *worst, 0.0)
 
 
