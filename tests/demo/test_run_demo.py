@@ -7,10 +7,10 @@ import io
 import json
 import os
 import re
-from collections import Counter
 import shlex
 import signal
 import socket
+from collections import Counter
 
 import pytest
 from rich.console import Console
@@ -64,14 +64,14 @@ async def test_the_real_proxy_ends_well_and_the_probe_has_its_say() -> None:
     assert endings["rightly passed, cleared by a neutral question to the model"] >= 3
     assert endings["regenerated rightly, found by a neutral question to the model"] >= 3
     assert endings["regenerated rightly, confirmed by a neutral question to the model"] >= 3
-    # At most one question and one regeneration for each reply.
+    # At most one regeneration for each reply, and one question about each, regenerated ones too.
     told = re.search(r"calls: (\d+) \((\d+) questions, (\d+) regen", out.getvalue())
     assert told is not None
     calls, questions, regenerations = map(int, told.groups())
     risky = sum(entry.expect == "regenerate" for entry in load_conversations())
     assert calls == questions + regenerations
     assert regenerations == 2 * risky
-    assert questions <= 2 * len(load_conversations())
+    assert questions <= 2 * (len(load_conversations()) + risky)
 
 
 async def test_it_returns_1_when_nothing_is_guarded(capsys: pytest.CaptureFixture[str]) -> None:
