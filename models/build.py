@@ -56,7 +56,7 @@ _RECORDED = ("minutes", "compare", "rate", "head_rate", "seed", "steps", "depth"
 # Of the valid requests at risk, how many fall under the encoder's limits before the margin, in
 # log-odds; how much more the linear gate holds where the encoder sifts what it holds, and how far
 # over its limits the encoder has to be there.
-_GATE_LOSS, _GATE_MARGIN, _GATE_SLACK, _GATE_DOUBT = 0.005, 3.0, 0.6, 6.0
+_GATE_LOSS, _GATE_MARGIN, _GATE_SLACK, _GATE_DOUBT = 0.005, 1.5, 0.6, 6.0
 # Risk from which on the linear gate's word is enough: of the valid requests that it gives more, the
 # encoder lets next to none go (models/LOG.md).
 _GATE_CERTAIN = 0.73

@@ -117,6 +117,23 @@ def test_the_first_look_leaves_doubts_to_the_encoder(
     assert detector.gate(asked).at_risk is at_risk
 
 
+def test_where_nothing_was_answered_nothing_is_pressed(
+    detector: EncoderDetector, tmp_path: Path
+) -> None:
+    """A first message is held for a claim only; a gate that knows none leaves it to the linear one."""
+    plain = conversation(("user", "How often should I water a monstera?"))
+    assert not detector.gate(plain).at_risk
+    folder = tmp_path / "model"
+    shutil.copytree(SHIPPED, folder)
+    manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    manifest["encoder"]["gate"] = {"pressure": -99.0}
+    (folder / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
+    pressing = EncoderDetector(folder)
+    assert pressing.gate(conversation(*_TURNS[:2], ("user", "I counted eight once."))).at_risk
+    claim = conversation(("user", "Lobsters have eight legs, so how do they walk on six?"))
+    assert pressing.gate(claim).at_risk
+
+
 def test_the_encoder_is_not_asked_about_a_quiet_reply(detector: EncoderDetector) -> None:
     """Where the other readers find next to nothing their scores stand, those of the signals too."""
     quiet = exchange("Ten, its claws counted.")

@@ -14,6 +14,7 @@ from candor_guard.conversation import Conversation, Exchange
 from candor_guard.detectors.encoder.model import HEADS, Blend, Model, load_model
 from candor_guard.detectors.encoder.phrasing import edges, reply_lines, user_lines
 from candor_guard.detectors.encoder.relation import relate_views
+from candor_guard.detectors.gate import PRESSURE
 from candor_guard.detectors.lexical import LexicalDetector
 from candor_guard.detectors.lexical.features import Views, look
 from candor_guard.detectors.lexical.words import is_english
@@ -94,16 +95,22 @@ class EncoderDetector:
         limits = self._model.gate
         if not limits or self._session is None or not self._is_for_the_encoder(risk):
             return risk
+        # Where there is no earlier answer there is nothing to press.
+        told = [name for name in limits if name != PRESSURE or conversation.earlier_reply]
+        if not told:
+            return risk
         found = self._session.logits(Exchange(conversation, ""))
         # Of what is held for its sake only, the encoder has to be sure itself.
         doubt = 0.0 if self._firm.gate(conversation).at_risk else self._model.doubt
-        over = [name for name, limit in limits.items() if found[name] >= limit + doubt]
-        score = _sigmoid(max(found[name] for name in limits))
+        over = [name for name in told if found[name] >= limits[name] + doubt]
+        score = _sigmoid(max(found[name] for name in told))
         return Risk(at_risk=bool(over), score=score, reason=risk.reason if over else "none")
 
     def _is_for_the_encoder(self, risk: Risk) -> bool:
-        asked = bool(self._model.gate) and self._session is not None
-        return asked and risk.at_risk and risk.score < self._model.certain
+        if not risk.at_risk or not self._model.gate or self._session is None:
+            return False
+        # The linear gate knows pressure well, and takes many a story for a belief.
+        return risk.reason != PRESSURE or risk.score < self._model.certain
 
     def read(self, exchanges: Sequence[Exchange]) -> Sequence[Reading]:
         """Read a batch; one reading per exchange, in order.

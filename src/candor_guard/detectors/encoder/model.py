@@ -64,7 +64,8 @@ class Model:
         slack: How much more than usual the linear gate holds, for the encoder to sift.
         doubt: By how much the encoder has to be over ``gate`` to hold what the linear gate would
             have let go; both in log-odds.
-        certain: Risk from which on what the linear gate holds is held without asking the encoder.
+        certain: Risk from which on what the linear gate holds for its pressure is held without asking
+            the encoder.
         quiet: Score up to which the encoder is not asked about a reply: where the other readers
             give every label less, by blends of their own.
         plain: These blends, by head.
