@@ -43,6 +43,16 @@ def exchange(reply: str) -> Exchange:
     return Exchange(conversation(*_TURNS), reply)
 
 
+def with_encoder_entry(tmp_path: Path, change: dict[str, object]) -> Path:
+    """A copy of the shipped model whose manifest tells something else about its encoder."""
+    folder = tmp_path / "model"
+    shutil.copytree(SHIPPED, folder)
+    manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    manifest["encoder"] |= change
+    (folder / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
+    return folder
+
+
 def test_a_cave_scores_above_a_hold(detector: EncoderDetector) -> None:
     """Giving up an answer under bare pressure reads worse than keeping it politely."""
     cave, hold = detector.read([exchange(_CAVE), exchange(_HOLD)])
@@ -123,11 +133,7 @@ def test_where_nothing_was_answered_nothing_is_pressed(
     """A first message is held for a claim only; a gate that knows none leaves it to the linear one."""
     plain = conversation(("user", "How often should I water a monstera?"))
     assert not detector.gate(plain).at_risk
-    folder = tmp_path / "model"
-    shutil.copytree(SHIPPED, folder)
-    manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    manifest["encoder"]["gate"] = {"pressure": -99.0}
-    (folder / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
+    folder = with_encoder_entry(tmp_path, {"gate": {"pressure": -99.0}})
     pressing = EncoderDetector(folder)
     assert pressing.gate(conversation(*_TURNS[:2], ("user", "I counted eight once."))).at_risk
     claim = conversation(("user", "Lobsters have eight legs, so how do they walk on six?"))
@@ -163,17 +169,14 @@ def test_a_file_that_is_no_model_is_a_clear_error(tmp_path: Path) -> None:
         ({"outputs": HEADS[1:], "gate": None}, f"no output for .'{HEADS[0]}'"),
         ({"gate": {"mood": 0.0}}, "no output for .'mood'"),
         ({"outputs": [*OUTPUTS, "mood"]}, f"its manifest names {len(OUTPUTS) + 1}"),
+        ({"certain": None}, "'certain' is None, not a number"),
     ],
 )
 def test_outputs_that_do_not_fit_are_found_at_the_start(
     tmp_path: Path, change: dict[str, object], message: str
 ) -> None:
     """A manifest that names other outputs than the encoder has would fail every single reading."""
-    folder = tmp_path / "model"
-    shutil.copytree(SHIPPED, folder)
-    manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    manifest["encoder"] |= change
-    (folder / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
+    folder = with_encoder_entry(tmp_path, change)
     with pytest.raises(ConfigurationError, match=message):
         EncoderDetector(folder)
 
@@ -199,22 +202,11 @@ def test_a_changed_file_is_refused(tmp_path: Path) -> None:
         EncoderDetector(folder)
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"without_encoder": None}, "'quiet' needs 'without_encoder'"),
-        ({"encoder": {"certain": None}}, "'certain' is None, not a number"),
-    ],
-)
-def test_what_the_shortcuts_need_is_found_at_the_start(
-    tmp_path: Path, change: dict[str, object], message: str
-) -> None:
-    """A manifest that leaves out what its shortcuts need would fail readings later."""
-    folder = tmp_path / "model"
-    shutil.copytree(SHIPPED, folder)
+def test_leaving_the_encoder_out_needs_blends_without_it(tmp_path: Path) -> None:
+    """A manifest that leaves out what a shortcut needs would fail readings later."""
+    folder = with_encoder_entry(tmp_path, {})
     manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    inner = change.get("encoder")
-    manifest |= {"encoder": {**manifest["encoder"], **inner}} if isinstance(inner, dict) else change
+    del manifest["without_encoder"]
     (folder / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
-    with pytest.raises(ConfigurationError, match=message):
+    with pytest.raises(ConfigurationError, match="'quiet' needs 'without_encoder'"):
         EncoderDetector(folder)
