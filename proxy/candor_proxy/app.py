@@ -21,6 +21,7 @@ from candor_guard.neutral import prepare
 from candor_guard.wire.chat import ChatSurface
 from candor_proxy.admission import Admission, Bounds
 from candor_proxy.errors import error_body, error_response
+from candor_proxy.faults import Faults, internal_error
 from candor_proxy.guarded import GuardedEndpoint
 from candor_proxy.metrics import Metrics
 from candor_proxy.options import ProxyOptions
@@ -51,10 +52,9 @@ def create_app(
     options = options or ProxyOptions()
     metrics = Metrics()
     own = OwnPaths(guard, options, metrics)
-    api = _Api(
-        {"/v1/chat/completions": GuardedEndpoint(ChatSurface(), guard, options, metrics)},
-        PassThrough(guard.upstream, metrics),
-    )
+    passing = PassThrough(guard.upstream, options, metrics)
+    chat = GuardedEndpoint(ChatSurface(), guard, options, metrics, passing)
+    api = _Api({"/v1/chat/completions": chat}, passing)
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncGenerator[None, None]:
@@ -74,7 +74,7 @@ def create_app(
             Route("/candor/v1/check", own.check, methods=["POST"]),
             Route("/candor/v1/explain", own.explain, methods=["POST"]),
         ],
-        exception_handlers={HTTPException: _not_ours},
+        exception_handlers={HTTPException: _not_ours, Exception: _failed},
         lifespan=lifespan,
     )
     app.router.redirect_slashes = False  # an API client wants an error, not another address
@@ -90,12 +90,16 @@ class _App(Starlette):
 
     def __init__(self, api: ASGIApp, **options: Any) -> None:
         super().__init__(**options)
-        self._api = api
+        self._api = Faults(api)
+        self._own = Faults(super().__call__)
 
     @override
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        ours = scope["type"] == "http" and scope["path"].startswith("/v1/")
-        await (self._api if ours else super().__call__)(scope, receive, send)
+        if scope["type"] != "http":
+            await super().__call__(scope, receive, send)
+            return
+        app = self._api if scope["path"].startswith("/v1/") else self._own
+        await app(scope, receive, send)
 
 
 class _Api:
@@ -118,6 +122,10 @@ class _Api:
 def _plain(path: str) -> str:
     """Without the extra slashes and dots that a lenient upstream would overlook."""
     return "/" + "/".join(part for part in path.split("/") if part not in ("", "."))
+
+
+async def _failed(request: Request, _error: Exception) -> Response:
+    return internal_error(request.scope)
 
 
 async def _not_ours(request: Request, error: Exception) -> Response:

@@ -1,8 +1,11 @@
-"""Uvicorn's HTTP protocol, but a response's head leaves together with what follows it at once.
+"""Uvicorn's HTTP protocol, with a bound on heads, and responses that leave in one piece.
 
 A server writes head and body one after the other. Every write is a system call, and wakes the
 client up for a head that it can do nothing with. A head whose body is not there yet leaves alone,
 before the event loop waits for anything.
+
+Uvicorn with httptools takes a head of any size, in several times as much memory, and joins it in
+time that grows with its square.
 """
 
 from __future__ import annotations
@@ -13,7 +16,19 @@ from typing import TYPE_CHECKING, Any, cast
 from typing_extensions import override
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from candor_guard.wire.json import dump
+from candor_proxy.errors import error_body
+
 _HEAD = b"HTTP/1.1 "
+# The path with its query, and all names and values; 8 KiB are usual elsewhere.
+MAX_HEAD_BYTES = 64 * 1024
+# So long a client that is refused may go on sending: closed at once, the connection would be
+# reset, and the reset might overtake the answer.
+_LINGER_SECONDS = 1.0
+_REFUSAL = (
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: application/json\r\n"
+    b"content-length: %d\r\nconnection: close\r\n\r\n"
+)
 
 
 class Corked:
@@ -65,6 +80,59 @@ class Corked:
 class CorkedProtocol(HttpToolsProtocol):
     """What `uvicorn.Config(http=...)` takes."""
 
+    # Whether the parser has made something of the latest bytes, how many in a row it has not, and
+    # whether nothing more is to be read.
+    _moved = False
+    _idle = 0
+    _refused = False
+
     @override
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as upstream's
         super().connection_made(cast("asyncio.Transport", Corked(transport, self.loop)))
+
+    @override
+    def data_received(self, data: bytes) -> None:
+        """Take bytes; those of a head that is not complete yet, or of trailers, are counted."""
+        if self._refused:
+            return
+        self._moved = False
+        super().data_received(data)
+        self._idle = 0 if self._moved else self._idle + len(data)
+        if self._idle > MAX_HEAD_BYTES:
+            self._refuse()
+
+    @override
+    def on_message_begin(self) -> None:
+        self._moved = True
+        super().on_message_begin()
+
+    @override
+    def on_headers_complete(self) -> None:
+        self._moved = True
+        size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+        if size > MAX_HEAD_BYTES:
+            self._refuse()
+            raise ValueError("head too large")  # no request comes of it; the parser stops here
+        super().on_headers_complete()
+
+    @override
+    def on_body(self, body: bytes) -> None:
+        self._moved = True
+        super().on_body(body)
+
+    @override
+    def send_400_response(self, msg: str) -> None:
+        if not self._refused:
+            super().send_400_response(msg)
+
+    def _refuse(self) -> None:
+        """Answer with a 431 and close; only close where that would get into another answer."""
+        self._refused = True
+        if not getattr(self.cycle, "response_complete", True):  # before the first one it is None
+            self.transport.close()
+            return
+        message = f"path and headers are over the limit of {MAX_HEAD_BYTES} bytes"
+        body = dump(error_body(message, "invalid_request_error", "headers_too_large"))
+        self.transport.write(_REFUSAL % len(body))
+        self.transport.write(body)
+        self.loop.call_later(_LINGER_SECONDS, self.transport.close)

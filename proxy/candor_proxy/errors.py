@@ -11,6 +11,14 @@ from candor_guard.integrations.problems import describe, error_body, refused, to
 from candor_guard.wire.json import dump
 
 
+def stalled(seconds: float) -> tuple[int, dict[str, Any], dict[str, str]]:
+    """Return status, body and headers for a request whose body stopped coming."""
+    message = f"nothing of the body came for {seconds:g} seconds"
+    body = error_body(message, "invalid_request_error", "body_timeout")
+    # What comes after all would be taken for the next request.
+    return 408, body, {"connection": "close"}
+
+
 def error_response(
     status: int, body: Mapping[str, Any], headers: Mapping[str, str] | None = None
 ) -> Response:
@@ -18,4 +26,4 @@ def error_response(
     return Response(dump(body), status, dict(headers or {}), media_type="application/json")
 
 
-__all__ = ["describe", "error_body", "error_response", "refused", "too_large"]
+__all__ = ["describe", "error_body", "error_response", "refused", "stalled", "too_large"]

@@ -8,11 +8,11 @@ from collections.abc import AsyncGenerator, Awaitable
 from contextlib import aclosing
 
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from candor_guard.driver import Data, Event, Finished, Holding, Started
 from candor_guard.errors import CandorGuardError, InvalidRequestError, UpstreamError
-from candor_guard.guard import Guard, new_request_id
+from candor_guard.guard import Guard
 from candor_guard.integrations.problems import NO_RETRY
 from candor_guard.integrations.wishes import MODE_HEADER, mode_of
 from candor_guard.outcome import Outcome
@@ -21,43 +21,48 @@ from candor_guard.surface import GuardedRequest
 from candor_guard.upstreams import UpstreamRequest
 from candor_guard.wire.chat import ChatSurface
 from candor_guard.wire.json import dump
-from candor_proxy.errors import describe, error_response, refused, too_large
+from candor_proxy.errors import describe, error_response, refused, stalled, too_large
+from candor_proxy.faults import request_id_of
 from candor_proxy.headers import find, path_below, to_client, to_upstream
-from candor_proxy.inbox import BodyTooLargeError, ClientGoneError, Inbox, end_task
+from candor_proxy.inbox import BodyStalledError, BodyTooLargeError, ClientGoneError, Inbox, end_task
 from candor_proxy.metrics import Metrics
 from candor_proxy.options import ProxyOptions
 
 _log = logging.getLogger("candor_proxy")
+
+# Larger bodies are parsed in a thread: a million values take most of a second.
+_PARSED_AT_ONCE = 1 << 20
 
 
 class GuardedEndpoint:
     """ASGI app for one guarded path."""
 
     def __init__(
-        self, surface: ChatSurface, guard: Guard, options: ProxyOptions, metrics: Metrics
-    ) -> None:
+        self, surface: ChatSurface, guard: Guard, options: ProxyOptions, metrics: Metrics,
+        passing: ASGIApp,
+    ) -> None:  # fmt: skip
         self._surface = surface
         self._guard = guard
         self._options = options
         self._metrics = metrics
+        self._passing = passing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        request_id = new_request_id()
-        inbox = Inbox(receive)
+        request_id = request_id_of(scope)
+        inbox = Inbox(receive, self._options.body_timeout)
         try:
             body = await inbox.body(self._options.max_request_bytes)
-            request = self._surface.parse(body)
             mode = self._mode(scope)
+            request = await self._parse(body, mode)
         except ClientGoneError:
             self._metrics.client_gone()
             return
-        except BodyTooLargeError:
-            problem = too_large(self._options.max_request_bytes)
-            await self._refuse(*problem, request_id)(scope, receive, send)
+        except (BodyTooLargeError, BodyStalledError, InvalidRequestError) as error:
+            await self._refuse(error, request_id)(scope, receive, send)
             return
-        except InvalidRequestError as error:
-            await self._refuse(*describe(error), request_id)(scope, receive, send)
+        if request is None:
+            await self._passing(scope, inbox.again(body), send)
             return
         identity = mode != "off" and request.skip is None
         template = UpstreamRequest(
@@ -80,9 +85,29 @@ class GuardedEndpoint:
             raise InvalidRequestError(f"{MODE_HEADER} is not allowed here", param=MODE_HEADER)
         return mode_of(wish) or self._guard.policy.mode
 
-    def _refuse(self, status: int, body: dict[str, object], request_id: str) -> Response:
+    async def _parse(self, body: bytes, mode: Mode) -> GuardedRequest | None:
+        """Read a body; None for one that is not ours to refuse, because nothing is to be done."""
+        try:
+            if len(body) > _PARSED_AT_ONCE:
+                return await asyncio.to_thread(self._surface.parse, body)
+            return self._surface.parse(body)
+        except InvalidRequestError:
+            if mode == "off":
+                return None
+            raise
+
+    def _refuse(
+        self, error: BodyTooLargeError | BodyStalledError | InvalidRequestError, request_id: str
+    ) -> Response:
+        more: dict[str, str] = {}
+        if isinstance(error, BodyStalledError):
+            status, body, more = stalled(self._options.body_timeout)
+        elif isinstance(error, BodyTooLargeError):
+            status, body = too_large(self._options.max_request_bytes)
+        else:
+            status, body = describe(error)
         self._metrics.invalid(status)
-        return error_response(status, body, {"x-candor-request-id": request_id})
+        return error_response(status, body, {"x-candor-request-id": request_id} | more)
 
 
 class _Answer:
@@ -204,6 +229,8 @@ class _Answer:
     async def _fail(self, error: CandorGuardError) -> None:
         """Say that there is no reply; a body that has begun is broken off, as upstream's was."""
         if self._started is not None and self._headers_out:
+            kind = type(error).__name__
+            _log.warning("upstream broke off the reply to %s: %s", self._request_id, kind)
             return
         status, body = describe(error)
         await self._error(status, body, [("x-candor-request-id", self._request_id)])

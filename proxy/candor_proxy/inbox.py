@@ -17,18 +17,34 @@ class BodyTooLargeError(Exception):
     """The request body is over the limit."""
 
 
-class Inbox:
-    """Reads a request body and then watches for the client's leaving, over one `receive`."""
+class BodyStalledError(Exception):
+    """The rest of the request body does not come."""
 
-    def __init__(self, receive: Receive) -> None:
+
+class Inbox:
+    """Reads a request body and then watches for the client's leaving, over one `receive`.
+
+    Args:
+        receive: The server's.
+        silence: Seconds that each piece of the body may be in coming, or whoever sends half a body
+            takes up room for ever. A slow body is none of that, however long it takes.
+
+    Attributes:
+        begun: Whether an answer has begun.
+    """
+
+    def __init__(self, receive: Receive, silence: float) -> None:
         self._receive = receive
+        self._silence = silence
         self._read = asyncio.Event()
         self._answered = False
+        self.begun = False
 
     def answering(self, send: Send) -> Send:
         """Return a `send` for the work: servers report the end of a response as a leaving too."""
 
         def noting(message: Message) -> Awaitable[None]:
+            self.begun = True
             if message["type"] == "http.response.body" and not message.get("more_body", False):
                 self._answered = True
             return send(message)
@@ -40,6 +56,7 @@ class Inbox:
 
         Raises:
             ClientGoneError: If the client leaves before its end.
+            BodyStalledError: If the next piece does not come.
         """
         while not self._read.is_set():
             if piece := await self._piece():
@@ -51,6 +68,7 @@ class Inbox:
         Raises:
             BodyTooLargeError: If it has more than `limit` bytes.
             ClientGoneError: If the client leaves before its end.
+            BodyStalledError: If the next piece does not come.
         """
         pieces, size = list[bytes](), 0
         while not self._read.is_set():
@@ -60,8 +78,23 @@ class Inbox:
                 raise BodyTooLargeError
         return b"".join(pieces)
 
+    def again(self, body: bytes) -> Receive:
+        """Return a `receive` that begins with the body that was read, for another app."""
+        unread = [body]
+
+        async def receive() -> Message:
+            if unread:
+                return {"type": "http.request", "body": unread.pop(), "more_body": False}
+            return await self._receive()
+
+        return receive
+
     async def _piece(self) -> bytes:
-        message = await self._receive()
+        try:
+            async with asyncio.timeout(self._silence):
+                message = await self._receive()
+        except TimeoutError:
+            raise BodyStalledError from None
         if not message.get("more_body", False):
             self._read.set()  # also when the client left: `run` has to know
         if message["type"] == "http.disconnect":

@@ -54,6 +54,11 @@ class Metrics:
             "candor_probes", "Requests with a probe, by its last result and what it decided",
             ["purpose", "result", "ruling"], registry=registry,
         )  # fmt: skip
+        self._reviews = Counter(
+            "candor_probes_regenerated",
+            "Requests with a probe about a regenerated reply, by what came of it",
+            ["purpose", "result"], registry=registry,
+        )  # fmt: skip
         self._corrected = Counter(
             "candor_corrected", "Released replies that a correction was appended to",
             registry=registry,
@@ -100,6 +105,8 @@ class Metrics:
         if outcome.probe is not None:
             told = (outcome.probe[key] or "none" for key in ("purpose", "result", "ruling"))
             self._probes.labels(*told).inc()
+            if outcome.probe["regenerated"] is not None:
+                self._reviews.labels(outcome.probe["purpose"], outcome.probe["regenerated"]).inc()
         for attempt in outcome.attempts:
             self._calls_of(attempt.purpose, attempt.result).inc()
             self._call_seconds_of(attempt.purpose).observe(attempt.seconds)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from typing import Any
 
 from starlette.requests import Request
@@ -15,14 +17,26 @@ from candor_guard.explain import explain
 from candor_guard.guard import Guard
 from candor_guard.wire.json import dump, load_object
 from candor_proxy.answers import answer_to
-from candor_proxy.errors import describe, error_body, error_response, too_large
-from candor_proxy.inbox import BodyTooLargeError, ClientGoneError, Inbox
+from candor_proxy.errors import describe, error_body, error_response, stalled, too_large
+from candor_proxy.inbox import BodyStalledError, BodyTooLargeError, ClientGoneError, Inbox
 from candor_proxy.metrics import CONTENT_TYPE, Metrics
 from candor_proxy.options import ProxyOptions
 
 # A batch may take minutes. More at the same time would be no faster, and take all the threads
 # that look up the upstream's address and tell whether we are ready.
 _MOST_BATCHES = 2
+# Bodies that are held while they arrive, wait to be judged, or are. The others are not read yet.
+_MOST_BODIES = 8
+# A batch of so many takes the trained detectors a minute or two.
+MOST_ROWS = 10_000
+
+_ROW = re.compile(rb"\S[^\r\n]*")
+
+Judge = Callable[[Iterable[dict[str, Any]]], list[dict[str, Any]]]
+
+
+class TooManyRowsError(InvalidRequestError):
+    """A batch has more rows than are judged at once."""
 
 
 class OwnPaths:
@@ -33,6 +47,7 @@ class OwnPaths:
         self._options = options
         self._metrics = metrics
         self._batches = asyncio.Semaphore(_MOST_BATCHES)
+        self._bodies = asyncio.Semaphore(_MOST_BODIES)
 
     async def health(self, _request: Request) -> Response:
         """The process answers."""
@@ -69,36 +84,52 @@ class OwnPaths:
     def _explained(self, entries: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
         return [_explanation(self._guard, entry, index) for index, entry in enumerate(entries)]
 
-    async def _answer(
-        self, request: Request, judge: Callable[[Iterable[dict[str, Any]]], list[dict[str, Any]]]
-    ) -> Response:
+    async def _answer(self, request: Request, judge: Judge) -> Response:
         """Read exchanges, judge them off the event loop, answer in the form they came in."""
-        inbox, over = Inbox(request.receive), threading.Event()
-        results: list[dict[str, Any]] = []
-
-        async def work(entries: list[dict[str, Any]]) -> None:
-            async with self._batches:
-                results.extend(await asyncio.to_thread(judge, _until(over, entries)))
-
         try:
-            entries, single = parse_exchanges(await inbox.body(self._options.max_request_bytes))
-            if not await inbox.run(work(entries)):
-                raise ClientGoneError
+            async with self._bodies:
+                return await self._judged(request, judge)
         except ClientGoneError:
             return Response(status_code=400)
+        except BodyStalledError:
+            return error_response(*stalled(self._options.body_timeout))
         except BodyTooLargeError:
             return error_response(*too_large(self._options.max_request_bytes))
-        except InvalidRequestError as error:
-            return error_response(*describe(error))
-        except DetectorError as error:
-            problem = error_body(str(error), "candor_guard_error", "detector_error")
-            return error_response(503, problem)
+        except (InvalidRequestError, DetectorError) as error:
+            return error_response(*_problem(error))
+
+    async def _judged(self, request: Request, judge: Judge) -> Response:
+        inbox = Inbox(request.receive, self._options.body_timeout)
+        body = await inbox.body(self._options.max_request_bytes)
+        over, answers = threading.Event(), list[Response]()
+
+        async def work() -> None:
+            async with self._batches:
+                answers.append(await asyncio.to_thread(_answer_to, body, judge, over))
+
+        try:
+            if not await inbox.run(work()):
+                raise ClientGoneError
         finally:
             over.set()
-        if single:
-            return Response(dump(results[0]), media_type="application/json")
-        lines = b"".join(dump(result) + b"\n" for result in results)
-        return Response(lines, media_type="application/x-ndjson")
+        return answers[0]
+
+
+def _answer_to(body: bytes, judge: Judge, over: threading.Event) -> Response:
+    """Do all that takes its time with a large batch: read it, judge it, write the answer."""
+    entries, single = parse_exchanges(body)
+    lines = [dump(result) for result in judge(_until(over, entries))]
+    if single:
+        return Response(lines[0], media_type="application/json")
+    return Response(b"".join(line + b"\n" for line in lines), media_type="application/x-ndjson")
+
+
+def _problem(error: InvalidRequestError | DetectorError) -> tuple[int, dict[str, Any]]:
+    if isinstance(error, DetectorError):
+        return 503, error_body(str(error), "candor_guard_error", "detector_error")
+    if isinstance(error, TooManyRowsError):
+        return 413, error_body(str(error), "invalid_request_error", "too_large")
+    return describe(error)
 
 
 def _until(over: threading.Event, entries: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -130,20 +161,26 @@ def parse_exchanges(body: bytes) -> tuple[list[dict[str, Any]], bool]:
     """Read one JSON object, or JSON lines; returns the objects and whether it was a single one.
 
     Raises:
-        InvalidRequestError: If there is none, or a line is no JSON object.
+        InvalidRequestError: If there is none, or a line is no JSON object. Nothing after the first
+            such line is read.
+        TooManyRowsError: If there are more than `MOST_ROWS` lines.
     """
-    lines = [line for line in body.splitlines() if line.strip()]
-    if not lines:
+    rows = (found[0].rstrip() for found in _ROW.finditer(body.strip()))
+    first = next(rows, None)
+    if first is None:
         raise InvalidRequestError('body is empty; send {"messages": [...], "reply": "..."}')
     try:
         return [load_object(body)], True
     except InvalidRequestError as whole:
-        if len(lines) == 1 or not lines[0].rstrip().endswith(b"}"):
+        second = next(rows, None)
+        if second is None or not first.endswith(b"}"):
             raise
         entries = []
-        for number, line in enumerate(lines, 1):
+        for number, row in enumerate(chain((first, second), rows), 1):
+            if number > MOST_ROWS:
+                raise TooManyRowsError(f"batch has more than {MOST_ROWS} exchanges") from whole
             try:
-                entries.append(load_object(line))
+                entries.append(load_object(row))
             except InvalidRequestError as error:
                 raise InvalidRequestError(f"line {number}: {error}") from whole
         return entries, False

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+import logging
+
 from starlette.types import Receive, Scope, Send
 
 from candor_guard.errors import InvalidRequestError, UpstreamError
 from candor_guard.upstreams import Upstream, UpstreamRequest
-from candor_proxy.errors import describe, error_response
+from candor_proxy.errors import describe, error_response, stalled
 from candor_proxy.headers import find, path_below, to_client, to_upstream
-from candor_proxy.inbox import ClientGoneError, Inbox
+from candor_proxy.inbox import BodyStalledError, ClientGoneError, Inbox
 from candor_proxy.metrics import Metrics
+from candor_proxy.options import ProxyOptions
+
+_log = logging.getLogger("candor_proxy")
 
 
 class PassThrough:
     """ASGI app that hands requests on unread."""
 
-    def __init__(self, upstream: Upstream, metrics: Metrics) -> None:
+    def __init__(self, upstream: Upstream, options: ProxyOptions, metrics: Metrics) -> None:
         self._upstream = upstream
+        self._options = options
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hand one request on."""
-        inbox = Inbox(receive)
+        inbox = Inbox(receive, self._options.body_timeout)
         headers = scope["headers"]
         sized = find(headers, b"content-length")
         chunked = find(headers, b"transfer-encoding") is not None
@@ -38,6 +44,9 @@ class PassThrough:
                 self._metrics.client_gone()
         except ClientGoneError:
             self._metrics.client_gone()
+        except BodyStalledError:
+            if not inbox.begun:  # else the answer is broken off: it was one to half a request
+                await error_response(*stalled(self._options.body_timeout))(scope, receive, send)
         except InvalidRequestError as error:
             await error_response(*describe(error))(scope, receive, send)
         except UpstreamError as error:
@@ -56,7 +65,9 @@ class PassThrough:
                     await send({"type": "http.response.body", "body": data, "more_body": True})
             except UpstreamError as error:
                 # The body has begun; breaking it off is what a direct connection would do.
-                self._metrics.upstream_failed(type(error).__name__)
+                kind = type(error).__name__
+                self._metrics.upstream_failed(kind)
+                _log.warning("upstream broke off a reply that passes: %s", kind)
                 return
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:

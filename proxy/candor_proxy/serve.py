@@ -28,6 +28,7 @@ from candor_guard.upstreams import Upstream
 from candor_guard.upstreams.direct import DirectUpstream
 from candor_proxy.app import create_app
 from candor_proxy.corked import CorkedProtocol
+from candor_proxy.faults import Told
 from candor_proxy.settings import LITELLM, Settings, share_metrics
 
 _BACKLOG = 2048
@@ -200,12 +201,14 @@ def _log_config(level: str) -> dict[str, Any]:
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"plain": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
+        "filters": {"told": {"()": Told}},
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "plain"}},
         "root": {"handlers": ["stderr"], "level": theirs},
         "loggers": {
             "candor_guard": {"level": ours},
             "candor_proxy": {"level": ours},
             "uvicorn": {"level": ours if level == "debug" else theirs},
+            "uvicorn.error": {"filters": ["told"]},
         },
     }
 

@@ -30,7 +30,7 @@ from candor_guard.detectors.shipped import DEFAULT, NAMES
 from candor_guard.errors import ConfigurationError
 from candor_guard.flow import Annotate
 from candor_guard.policy import Policy
-from candor_guard.upstreams.target import BaseUrl
+from candor_guard.upstreams.target import BaseUrl, checked_key
 from candor_proxy.admission import Bounds
 from candor_proxy.keys import MASK, assignment, flat, leaves, nearest, nested, value_at
 from candor_proxy.options import ProxyOptions
@@ -55,10 +55,16 @@ def _known_upstream(value: str | None) -> str | None:
     return value
 
 
-def _no_mask(value: SecretStr | None) -> SecretStr | None:
-    if value is not None and value.get_secret_value() == MASK:
+def _key(value: SecretStr | None) -> SecretStr | None:
+    if value is None:
+        return None
+    try:
+        key = checked_key(value.get_secret_value())
+    except ConfigurationError as error:
+        raise ValueError(str(error)) from None
+    if key == MASK:
         raise ValueError("this is the mask that --print-config writes, not a key")
-    return value
+    return SecretStr(key)
 
 
 def _split(value: object) -> object:
@@ -86,7 +92,7 @@ class Settings(BaseSettings):
         default=None,
         description="base URL of an OpenAI-compatible server, such as https://host/v1, or litellm",
     )
-    upstream_api_key: Annotated[SecretStr | None, AfterValidator(_no_mask)] = Field(
+    upstream_api_key: Annotated[SecretStr | None, AfterValidator(_key)] = Field(
         default=None, description="sent instead of the client's own key; not with litellm"
     )
     host: str = Field(default="127.0.0.1", min_length=1, description="address to listen on")
@@ -137,6 +143,11 @@ class Settings(BaseSettings):
     max_request_bytes: int = Field(
         default=_HTTP.max_request_bytes, gt=0, description="a larger body of a request gets a 413"
     )
+    body_timeout: float = Field(
+        default=_HTTP.body_timeout,
+        gt=0,
+        description="how long a client may be silent before and within its body; then it gets a 408",
+    )
     header_wait: float = Field(
         default=_HTTP.header_wait,
         ge=0,
@@ -168,6 +179,7 @@ class Settings(BaseSettings):
             annotate=self.annotate,
             allow_mode_header=self.allow_mode_header,
             max_request_bytes=self.max_request_bytes,
+            body_timeout=self.body_timeout,
             header_wait=self.header_wait,
             keepalive_interval=self.keepalive_interval,
             log_content=self.log_content,
@@ -205,15 +217,18 @@ def load(flags: Mapping[str, Any] | None = None, config: Path | None = None) -> 
 
 
 def read_secret(variable: str) -> str:
-    """Return a variable of the environment that the user named.
+    """Return the key in a variable of the environment that the user named.
 
     Raises:
-        ConfigurationError: If it is unset or empty.
+        ConfigurationError: If it is unset or empty, or holds what cannot be sent.
     """
     value = os.environ.get(variable, "")  # noqa: TID251 - this module is the environment's reader
     if not value:
         raise ConfigurationError(f"the environment variable {variable!r} is not set")
-    return value
+    try:
+        return checked_key(value)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"the environment variable {variable!r}: {error}") from None
 
 
 def share_metrics(directory: str) -> None:

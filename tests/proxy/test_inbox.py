@@ -53,7 +53,7 @@ async def test_work_that_fails_as_the_client_leaves(complaints: list[dict[str, A
         finally:
             await _fail()
 
-    inbox = Inbox(receive)
+    inbox = Inbox(receive, 10)
     assert await inbox.body(10) == b"{}"
     assert await inbox.run(work()) is False
     gc.collect()

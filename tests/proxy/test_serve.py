@@ -17,7 +17,7 @@ import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.client import HTTPConnection, HTTPResponse
+from http.client import HTTPConnection, HTTPResponse, IncompleteRead
 from pathlib import Path
 from typing import Any
 
@@ -212,6 +212,39 @@ def test_log_shows_no_content(upstream: Upstream, tmp_path: Path) -> None:
         _, log = proxy.stop()
     assert "Started server process" in log
     assert not any(word in log for word in ("7 times 8", "Bearer", "client"))
+
+
+def test_a_reply_that_breaks_off_is_one_line_of_the_log(tmp_path: Path) -> None:
+    """When the upstream breaks a stream off, the log says so once, with the id that was told."""
+    begun = (
+        b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: 99\r\n\r\n: hi\n\n"
+    )
+
+    def break_off(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(65536)
+            connection.sendall(begun)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=break_off, args=(listener,))
+        thread.start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
+        with serving("--upstream", url, "--mode", "off", cwd=tmp_path) as proxy:
+            connection = HTTPConnection("127.0.0.1", proxy.port, timeout=PATIENCE)
+            body = json.dumps({"model": "m", "messages": PRESSED, "stream": True})
+            connection.request("POST", "/v1/chat/completions", body)
+            response = connection.getresponse()
+            number = response.headers["x-candor-request-id"]
+            with pytest.raises(IncompleteRead):
+                response.read()
+            connection.close()
+            _, log = proxy.stop()
+        thread.join()
+    (line,) = log.splitlines()
+    assert line.endswith(
+        f"WARNING candor_proxy: upstream broke off the reply to {number}: UpstreamInterruptedError"
+    )
 
 
 # -- several workers ------------------------------------------------------------------------------

@@ -259,6 +259,35 @@ def test_read_secret_wants_a_value(monkeypatch: pytest.MonkeyPatch) -> None:
     assert read_secret("SOME_KEY") == "sk-1"
 
 
+def test_white_space_around_a_key_is_no_part_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key that was read from a file with its last newline works, whatever way it comes in."""
+    monkeypatch.setenv("SOME_KEY", "sk-1\r\n")
+    assert read_secret("SOME_KEY") == "sk-1"
+    write('upstream_api_key = " sk-2\\n"\n')
+    assert load().settings.upstream_api_key == SecretStr("sk-2")
+    monkeypatch.setenv("CANDOR_UPSTREAM_API_KEY", "\tsk-3\n")
+    assert load().settings.upstream_api_key == SecretStr("sk-3")
+
+
+@pytest.mark.parametrize("key", ["sk\nhidden", "sk-h\u00efdden", "sk\x7fhidden", "hidden\u200b"])
+def test_key_that_cannot_be_sent_is_refused_at_the_start(
+    key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The message names the place and what is wrong, and not the key."""
+    monkeypatch.setenv("SOME_KEY", key)
+    monkeypatch.setenv("CANDOR_UPSTREAM_API_KEY", key)
+    with pytest.raises(ConfigurationError, match="'SOME_KEY': the key has") as named:
+        read_secret("SOME_KEY")
+    with pytest.raises(ConfigurationError, match="CANDOR_UPSTREAM_API_KEY in the env") as caught:
+        load()
+    for error in (named, caught):
+        assert "printable ASCII" in str(error.value)
+        assert "hidden" not in str(error.value)
+    monkeypatch.setenv("SOME_KEY", " \n")
+    with pytest.raises(ConfigurationError, match="'SOME_KEY': the key is empty"):
+        read_secret("SOME_KEY")
+
+
 # -- the printed form -----------------------------------------------------------------------------
 
 

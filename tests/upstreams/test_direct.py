@@ -142,6 +142,21 @@ async def test_own_key_replaces_the_clients_key(
     assert {name: received.all(name) for name in names if received.all(name)} == expected
 
 
+async def test_white_space_around_the_own_key_is_dropped() -> None:
+    """The key of a file that ends with a newline can be sent."""
+    received = await sent(post(), api_key=f" {KEY}\r\n")
+
+    assert received.all("authorization") == [f"Bearer {KEY}"]
+
+
+@pytest.mark.parametrize("key", ["", "\n", "sk-a\nb", "sk-\u00e4", "sk\x00"])
+def test_key_that_cannot_be_sent_is_refused_at_once(key: str) -> None:
+    """Not at the first request, and without showing it."""
+    with pytest.raises(ConfigurationError, match="the key") as caught:
+        DirectUpstream("http://host/v1", api_key=key)
+    assert "sk" not in str(caught.value)
+
+
 async def test_streamed_upload_arrives_piece_by_piece() -> None:
     """An upload is not collected first: the server has piece one before piece two exists."""
     first_arrived = asyncio.Event()

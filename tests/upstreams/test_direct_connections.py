@@ -10,14 +10,7 @@ from contextlib import aclosing
 
 import pytest
 from tests.upstreams.helpers import CHUNKED, KEY, post, read_all, upstream_for
-from tests.upstreams.servers import (
-    Connection,
-    Script,
-    answer,
-    head,
-    replies,
-    serve,
-)
+from tests.upstreams.servers import Connection, Script, answer, head, replies, serve
 
 from candor_guard.errors import (
     UpstreamInterruptedError,
@@ -200,6 +193,11 @@ async def cut_in_head(connection: Connection) -> None:
     await connection.send(b"HTTP/1.1 200 OK\r\ncontent-")
 
 
+async def unknown_status(connection: Connection) -> None:
+    await connection.request()
+    await connection.send(b"HTTP/1.1 999 Denied\r\ncontent-length: 2\r\n\r\n{}")
+
+
 async def garbage(connection: Connection) -> None:
     await connection.request()
     await connection.send(b"SSH-2.0-OpenSSH_9.6\r\n\r\n")
@@ -210,10 +208,13 @@ async def html_without_status(connection: Connection) -> None:
     await connection.send(b"<html>not HTTP</html>\r\n\r\n")
 
 
-@pytest.mark.parametrize(
-    "script",
-    [broken_before_status, reset_before_status, cut_in_head, garbage, html_without_status],
-)
+NO_ANSWERS = (
+    broken_before_status, reset_before_status, cut_in_head, garbage, html_without_status,
+    unknown_status,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("script", NO_ANSWERS)
 async def test_no_valid_answer_is_unreachable(script: Script) -> None:
     """Whatever is no HTTP answer is reported in one line that names the server only."""
     async with upstream_for(script, api_key=KEY) as (upstream, server):

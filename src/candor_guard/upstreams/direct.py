@@ -31,7 +31,7 @@ from candor_guard.errors import (
     UpstreamUnreachableError,
 )
 from candor_guard.upstreams import HOP_BY_HOP, Headers, UpstreamRequest, end_to_end
-from candor_guard.upstreams.target import BaseUrl
+from candor_guard.upstreams.target import BaseUrl, checked_key
 from candor_guard.upstreams.upload import Upload
 
 # Written by the HTTP client itself; `expect` would make it wait for an interim answer, although
@@ -40,6 +40,9 @@ _NOT_FORWARDED: Final = HOP_BY_HOP | {"host", "content-length", "expect"}
 _NOT_ADDED: Final = ("user-agent", "accept", "accept-encoding", "content-type")
 _CREDENTIALS: Final = frozenset({"authorization", "x-api-key", "api-key"})
 _MAX_HEADER_BYTES: Final = 64 * 1024
+
+# HTTP has no others, and servers and clients that take one fail over it.
+_STATUSES: Final = (100, 599)
 
 # aiohttp warns that larger bytes objects block the loop; from a BytesIO it writes in pieces.
 _WRITTEN_AT_ONCE: Final = 1 << 20
@@ -60,7 +63,7 @@ class DirectUpstream:
     Args:
         base_url: Everything before the path of a request, such as ``https://host/v1``.
         api_key: Sent instead of the client's own key, in the header that the client used
-            (``authorization: Bearer`` when it sent none).
+            (``authorization: Bearer`` when it sent none). White space around it is dropped.
         connect_timeout: Seconds for a free slot in the pool, name lookup, TCP and TLS together.
         read_timeout: Seconds of silence that the server is allowed, before and between bytes.
         max_connections: Upper bound for connections that are open at the same time.
@@ -68,7 +71,7 @@ class DirectUpstream:
         ssl_context: For servers with a certificate of a private authority.
 
     Raises:
-        ConfigurationError: If the base URL is none.
+        ConfigurationError: If the base URL is none, or the key cannot be sent in a header.
     """
 
     def __init__(
@@ -84,7 +87,7 @@ class DirectUpstream:
     ) -> None:
         self._base = BaseUrl.parse(base_url)
         self._server = self._base.server
-        self._api_key = api_key
+        self._api_key = None if api_key is None else checked_key(api_key)
         self._timeout = aiohttp.ClientTimeout(
             connect=connect_timeout, sock_connect=connect_timeout, sock_read=read_timeout
         )
@@ -167,6 +170,9 @@ class DirectUpstream:
             allow_redirects=False,
             proxy=self._proxy,
         )
+        if not _STATUSES[0] <= response.status <= _STATUSES[1]:
+            response.close()
+            raise aiohttp.ClientResponseError(response.request_info, ())
         return DirectResponse(response, self._server, None if isinstance(body, bytes) else body)
 
     def _ready(self) -> aiohttp.ClientSession:

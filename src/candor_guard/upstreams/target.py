@@ -72,6 +72,20 @@ def _joined(base: str, target: str) -> URL:
     return URL(base + target, encoded=True)
 
 
+def checked_key(key: str) -> str:
+    """Return a provider's key as it can be sent: without the white space that files end with.
+
+    Raises:
+        ConfigurationError: If it cannot be sent. The key itself stays out of the message.
+    """
+    key = key.strip()
+    if not key:
+        raise ConfigurationError("the key is empty")
+    if not (key.isascii() and key.isprintable()):
+        raise ConfigurationError("the key has characters other than printable ASCII")
+    return key
+
+
 def _has_dot_segment(path: str) -> bool:
     """Say whether some server might read a segment as ``.`` or ``..``, however it is spelt.
 

@@ -21,7 +21,9 @@ from candor_guard.guard import Guard
 from candor_guard.policy import Policy
 from candor_guard.testing import FakeDetector
 from candor_guard.upstreams.direct import DirectUpstream
+from candor_proxy.admission import Bounds
 from candor_proxy.app import create_app
+from candor_proxy.corked import CorkedProtocol
 from candor_proxy.options import ProxyOptions
 
 PATIENCE = 10.0
@@ -52,11 +54,13 @@ class _Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def served(guard: Guard, options: ProxyOptions) -> AsyncIterator[str]:
+async def served(
+    guard: Guard, options: ProxyOptions, bounds: Bounds | None = None
+) -> AsyncIterator[str]:
     """Serve the app with uvicorn; yields its address."""
     config = uvicorn.Config(
-        create_app(guard, options),
-        http="httptools",
+        create_app(guard, options, bounds),
+        http=CorkedProtocol,
         log_config=None,
         ws="none",
         server_header=False,
@@ -156,6 +160,7 @@ async def stage(
     *plays: Play,
     detector: Detector | None = None,
     options: ProxyOptions | None = None,
+    bounds: Bounds | None = None,
     upstream: dict[str, Any] | None = None,
     probes: tuple[tuple[Piece, ...], ...] = (),
     shipped: bool = False,
@@ -167,6 +172,7 @@ async def stage(
         plays: What the upstream does with each request.
         detector: Default: one that holds everything and flags ``CAVE``.
         options: Of the proxy's app.
+        bounds: Of the proxy's app.
         upstream: Of `DirectUpstream`; may also replace its ``base_url``.
         probes: What the upstream does with each probe.
         shipped: Whether the policy's defaults are the shipped ones; otherwise no probe is asked
@@ -180,7 +186,7 @@ async def stage(
         guard = Guard(detector or FakeDetector(), Policy(**wish), upstream=direct)
         limits = httpx2.Timeout(PATIENCE)
         async with (
-            served(guard, options or ProxyOptions()) as url,
+            served(guard, options or ProxyOptions(), bounds) as url,
             httpx2.AsyncClient(base_url=url, timeout=limits, verify=False) as client,
         ):
             yield Stage(url, scripted, client)

@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx2
 import pytest
-from tests.proxy.http.stage import Stage, stage
+from tests.proxy.http.stage import DISPUTE, Stage, stage
 from tests.proxy.http.upstream import Cut, Play, answer, head, says
 from typing_extensions import override
 
@@ -123,6 +123,23 @@ def second(again: str, *, stream: bool) -> tuple[Play, str | None]:
     if stream and again in ("broken", "null"):
         reason = "failed"  # JSON where a stream was asked for
     return play, f"regeneration_{reason}"
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize("role", ["system", "developer"])
+async def test_turn_before_a_reminder_is_guarded(role: str, stream: bool) -> None:
+    """A reminder behind the user's turn changes nothing: that turn is judged and carries the note."""
+    messages = [*DISPUTE, {"role": role, "content": "Be brief."}]
+    plays = says(CAVE, stream=stream), says(FINE, stream=stream)
+    async with stage(*plays) as on:
+        response, body = await on.chat(messages=messages, stream=stream)
+        first, second = (call.json["messages"] for call in on.upstream.calls)
+    assert (response.headers["x-candor-action"], text_in(body, stream=stream)) == (
+        "regenerate",
+        FINE,
+    )
+    assert (first, second[:2], second[3]) == (messages, messages[:2], messages[3])
+    assert "answer honesty check" in second[2]["content"]
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])

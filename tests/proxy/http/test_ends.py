@@ -51,8 +51,8 @@ async def test_bytes_after_done_are_delivered_too() -> None:
 
 
 async def test_observing_loses_no_byte_when_the_upstream_breaks_off() -> None:
-    """In observe mode a broken stream reaches the client as far as it came, finish chunk included."""
-    stream = chat_stream(["CAVE"]).removesuffix(b"data: [DONE]\n\n")
+    """In observe mode a broken stream reaches the client as far as it came, half a frame included."""
+    stream = chat_stream(["CAVE"], finish=None).removesuffix(b"[DONE]\n\n")
     chunked = head("content-type: text/event-stream", "transfer-encoding: chunked")
     framed = b"%x\r\n%s\r\n" % (len(stream), stream)
     async with stage((chunked, framed, 0.05, Cut.RESET)) as on:
@@ -64,6 +64,18 @@ async def test_observing_loses_no_byte_when_the_upstream_breaks_off() -> None:
             with pytest.raises(httpx2.RemoteProtocolError):
                 await _collect(response, received)
     assert bytes(received) == stream
+
+
+async def test_observing_reads_what_was_complete_when_the_upstream_broke_off() -> None:
+    """In observe mode a reply that breaks off behind its finish chunk is read, and carries the record."""
+    stream = chat_stream(["CAVE"]).removesuffix(b"data: [DONE]\n\n")
+    chunked = head("content-type: text/event-stream", "transfer-encoding: chunked")
+    framed = b"%x\r\n%s\r\n" % (len(stream), stream)
+    async with stage((chunked, framed, 0.05, Cut.RESET), mode="observe") as on:
+        _, body = await on.chat(stream=True)
+    kept, finish = (raw.rstrip().rpartition(b"\n\n")[::2] for raw in (stream, body))
+    assert kept[0] == finish[0]
+    assert b'"action":"flag"' in finish[1]
 
 
 async def _collect(response: httpx2.Response, received: bytearray) -> None:

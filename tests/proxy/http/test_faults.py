@@ -133,6 +133,11 @@ NO_ANSWER = {
         (b"HTTP/1.1 200 OK\r\ncontent-", Cut.CLOSE), 502, "upstream_unreachable"
     ),
     "no HTTP": Failing((b"SSH-2.0-OpenSSH_9.6\r\n\r\n", Cut.CLOSE), 502, "upstream_unreachable"),
+    "a status beyond HTTP's": Failing(
+        (b"HTTP/1.1 999 Denied\r\ncontent-length: 2\r\n\r\n{}", Cut.CLOSE),
+        502,
+        "upstream_unreachable",
+    ),
     "silent": Failing((20.0,), 504, "upstream_timeout"),
 }
 

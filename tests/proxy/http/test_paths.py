@@ -243,6 +243,10 @@ async def test_paths(path: Path, stream: bool) -> None:
     assert sum(v for k, v in counts.items() if k.startswith("candor_probes_total")) == (
         path.probe is not None
     )
+    labels = f'purpose="capitulation",result="{path.regenerated}"'
+    assert {k: v for k, v in counts.items() if k.startswith("candor_probes_regenerated_total")} == (
+        {f"candor_probes_regenerated_total{{{labels}}}": 1.0} if path.regenerated else {}
+    )
     told = response.headers
     if path.mode == "observe" and stream:
         assert (candor_in(body) or {}).get("action") == ("flag" if path.action == "flag" else None)

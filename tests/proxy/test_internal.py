@@ -1,0 +1,167 @@
+"""Faults that nobody expected: an OpenAI error with our id, and one line in the log that names it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+import httpx2
+import pytest
+from tests.proxy.http.stage import CHAT, DISPUTE, PATIENCE, request_body, served, stage
+from tests.proxy.http.upstream import SSE, Cut, chunk, head
+from typing_extensions import override
+
+from candor_guard.conversation import Exchange
+from candor_guard.detectors import Detector
+from candor_guard.guard import Guard
+from candor_guard.testing import FakeDetector, FakeReply, FakeResponse, FakeUpstream, chat_stream
+from candor_guard.upstreams import UpstreamRequest
+from candor_proxy.options import ProxyOptions
+
+pytestmark = pytest.mark.anyio
+
+SECRET = "secretword"  # noqa: S105 - stands for a client's words
+HEAD = chat_stream(["It ", "is "], finish=None).removesuffix(b"data: [DONE]\n\n")
+
+
+class Faulty(FakeUpstream):
+    """Raises what no upstream should, in words of the request: at once, or in the body."""
+
+    begins: bool = False
+
+    @override
+    async def open(self, request: UpstreamRequest) -> FakeResponse:
+        """Fail now, or answer and fail then."""
+        if not self.begins:
+            raise LookupError(SECRET)
+        headers = (("content-type", "text/event-stream"),)
+        return Failing(200, headers, [HEAD])
+
+
+class Failing(FakeResponse):
+    """A response whose body cannot be read to its end."""
+
+    @override
+    async def read(self) -> bytes:
+        """Play the pieces, then fail."""
+        if self.pieces:
+            return await FakeResponse.read(self)
+        try:
+            raise KeyError(SECRET)
+        except KeyError as error:
+            raise LookupError(SECRET) from error
+
+
+class Mute(FakeDetector):
+    """Cannot show what it reads."""
+
+    def shown(self, exchange: Exchange) -> Mapping[str, str]:
+        """Fail."""
+        raise LookupError(exchange.reply)
+
+
+@asynccontextmanager
+async def faulty(
+    *, begins: bool = False, detector: Detector | None = None
+) -> AsyncIterator[httpx2.AsyncClient]:
+    upstream = Faulty([FakeReply.chat("never")])
+    upstream.begins = begins
+    guard = Guard(detector or FakeDetector(at_risk=False), upstream=upstream)
+    async with (
+        asyncio.timeout(PATIENCE),
+        served(guard, ProxyOptions()) as url,
+        httpx2.AsyncClient(base_url=url, timeout=PATIENCE) as client,
+    ):
+        yield client
+
+
+def told(log: pytest.LogCaptureFixture) -> list[str]:
+    """What an operator sees of warnings and errors, tracebacks included."""
+    shown = logging.Formatter("%(levelname)s %(name)s: %(message)s")
+    return [shown.format(r) for r in log.records if r.levelno >= logging.WARNING]
+
+
+def need_internal_error(response: httpx2.Response) -> str:
+    """The answer in OpenAI's shape; returns its id."""
+    assert response.status_code == 500
+    assert response.json()["error"] == {
+        "message": "internal error", "type": "candor_guard_error", "param": None,
+        "code": "internal_error",
+    }  # fmt: skip
+    return response.headers["x-candor-request-id"]
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize("at_risk", [False, True], ids=["ungated", "held"])
+async def test_a_guarded_request(
+    stream: bool, at_risk: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The client is told an id; the one log entry has it, with the place and without any content."""
+    async with faulty(detector=FakeDetector(at_risk=at_risk)) as client:
+        response = await client.post(
+            CHAT, content=request_body(stream=stream), headers={"authorization": f"Bearer {SECRET}"}
+        )
+        counts = (await client.get("/metrics")).text
+    number = need_internal_error(response)
+    (entry,) = told(caplog)
+    assert entry.startswith(f"ERROR candor_proxy: request {number} failed\n")
+    assert entry.count("Traceback") == 1
+    assert "test_internal.py" in entry
+    assert entry.endswith("\nLookupError")
+    assert SECRET not in entry
+    assert "candor_requests_in_flight 0.0" in counts
+
+
+@pytest.mark.parametrize("at_risk", [False, True], ids=["ungated", "held"])
+async def test_in_the_middle_of_a_body(at_risk: bool, caplog: pytest.LogCaptureFixture) -> None:
+    """A fault after the beginning breaks a running body off, and is an error where it was held."""
+    async with faulty(begins=True, detector=FakeDetector(at_risk=at_risk)) as client:
+        if at_risk:
+            response = await client.post(CHAT, content=request_body(stream=True))
+            number = need_internal_error(response)
+        else:
+            async with client.stream("POST", CHAT, content=request_body(stream=True)) as response:
+                number = response.headers["x-candor-request-id"]
+                with pytest.raises(httpx2.RemoteProtocolError):
+                    await response.aread()
+    entry = told(caplog)[0]
+    assert entry.startswith(f"ERROR candor_proxy: request {number} failed\n")
+    assert "LookupError\n\ncaused by\n" in entry
+    assert entry.endswith("\nKeyError")
+    assert SECRET not in "".join(told(caplog))
+
+
+@pytest.mark.parametrize("path", ["/v1/models", "/candor/v1/explain"])
+async def test_the_other_paths(path: str, caplog: pytest.LogCaptureFixture) -> None:
+    """What is passed through, and the proxy's own paths, answer and log in the same way."""
+    body = json.dumps({"messages": DISPUTE, "reply": SECRET}).encode()
+    async with faulty(detector=Mute()) as client:
+        response = await client.request(
+            "GET" if path == "/v1/models" else "POST", path, content=body
+        )
+    number = need_internal_error(response)
+    (entry,) = told(caplog)
+    assert entry.startswith(f"ERROR candor_proxy: request {number} failed\n")
+    assert SECRET not in entry
+
+
+async def test_a_reply_that_the_upstream_breaks_off(caplog: pytest.LogCaptureFixture) -> None:
+    """What the upstream does to a reply is told with its id, in one line and as no fault of ours."""
+    broken = (head(*SSE), chunk(HEAD), Cut.CLOSE)
+    async with stage(broken, detector=FakeDetector(at_risk=False)) as on:
+        request = on.client.build_request("POST", CHAT, content=request_body(stream=True))
+        response = await on.client.send(request, stream=True)
+        number = response.headers["x-candor-request-id"]
+        with pytest.raises(httpx2.RemoteProtocolError):
+            await response.aread()
+        await response.aclose()
+        with pytest.raises(httpx2.RemoteProtocolError):
+            await on.client.get("/v1/models")
+    ours = [entry for entry in told(caplog) if "candor_proxy" in entry]
+    assert ours == [
+        f"WARNING candor_proxy: upstream broke off the reply to {number}: UpstreamInterruptedError",
+        "WARNING candor_proxy: upstream broke off a reply that passes: UpstreamInterruptedError",
+    ]
