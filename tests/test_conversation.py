@@ -90,6 +90,18 @@ VIEWS: dict[str, tuple[Any, str | None, str, str]] = {
     "tool result last": ((("user", "q"), ("tool", "7")), None, "", "q"),
     "prefill": ((("user", "q"), ("assistant", "a")), None, "a", "q"),
     "system first": ((("system", "s"), ("user", "q")), "q", "", ""),
+    "system last": (
+        (("user", "q"), ("assistant", "a"), ("user", "p"), ("system", "s")), "p", "a", "q",
+    ),
+    "reminders last": (
+        (("user", "q"), ("user", "p"), ("developer", "s"), ("system", " ")), "p", "", "q",
+    ),
+    "one question and a reminder": ((("user", "q"), ("system", "s")), "q", "", ""),
+    "tool result, then a reminder": ((("user", "q"), ("tool", "7"), ("system", "s")), None, "", "q"),
+    "prefill, then a reminder": (
+        (("user", "q"), ("assistant", "a"), ("developer", "s")), None, "a", "q",
+    ),
+    "system alone": ((("system", "s"), ("developer", "t")), None, "", ""),
 }  # fmt: skip
 
 
@@ -98,5 +110,7 @@ def test_views(turns: Any, last: str | None, earlier: str, opening: str) -> None
     """The turn to answer, the position before it, and the question that began it all."""
     parsed = conversation(*turns)
     assert (parsed.last_user.text if parsed.last_user else None) == last
+    place = parsed.last_user_index
+    assert (None if place is None else parsed.messages[place]) is parsed.last_user
     assert parsed.earlier_reply == earlier
     assert parsed.opening_question == opening

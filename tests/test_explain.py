@@ -93,6 +93,14 @@ def test_evidence_is_shown_below_the_threshold_too() -> None:
     assert [span.text for span in found.evidence] == ["Yes"]
 
 
+@pytest.mark.parametrize("score", [0.1, 0.9])
+def test_a_reply_is_read_once(score: float) -> None:
+    """The detector reads the exchange a single time, flagged or not."""
+    detector = scored(score)
+    assert explain(Guard(detector), MESSAGES, HOLDS).verdict.flagged is (score > 0.5)
+    assert len(detector.read_exchanges) == 1
+
+
 @pytest.mark.parametrize(
     ("detector", "policy", "action", "told"),
     [
@@ -181,31 +189,34 @@ def test_requests_that_are_never_judged_say_so() -> None:
 
 
 async def played(
-    guard: Guard, upstream: FakeUpstream, outcomes: list[Outcome]
+    guard: Guard, upstream: FakeUpstream, outcomes: list[Outcome], messages: Any = MESSAGES
 ) -> tuple[Outcome, list[dict[str, Any]]]:
-    await guard.complete({"model": "m", "messages": MESSAGES})
+    await guard.complete({"model": "m", "messages": messages})
     bodies = [json.loads(request.body) for request in upstream.requests]  # type: ignore[arg-type]  # bytes
     return outcomes[-1], bodies
 
 
 @pytest.mark.anyio
-async def test_what_is_shown_is_what_is_sent() -> None:
+@pytest.mark.parametrize("behind", [[], [{"role": "system", "content": "Be brief."}]])
+async def test_what_is_shown_is_what_is_sent(behind: list[dict[str, str]]) -> None:
     """Probe and regeneration of a real run are, message for message, the ones explained."""
+    messages = [*MESSAGES, *behind]
     upstream = FakeUpstream(
         [FakeReply.chat(CAVES), FakeReply.chat(HOLDS)],
         probes=[FakeReply.chat(finding_text("supported"))],
     )
     outcomes: list[Outcome] = []
     guard = Guard(FakeDetector(), upstream=upstream, observers=[outcomes.append])
-    found = explain(guard, MESSAGES, CAVES)
+    found = explain(guard, messages, CAVES)
     assert upstream.requests == []
-    outcome, (original, probe, again) = await played(guard, upstream, outcomes)
+    outcome, (original, probe, again) = await played(guard, upstream, outcomes, messages)
     asked = next(call for call in found.probes if call.asked)
     assert probe["messages"] == list(asked.messages)
     first = next(r for r in found.regenerations if r.places.get("capitulation") == 1)
-    assert again["messages"][-1] == first.last_message
-    assert again["messages"][: first.unchanged] == original["messages"][: first.unchanged]
-    assert len(again["messages"]) == first.unchanged + 1
+    before, after = slice(first.unchanged), slice(first.unchanged + 1, None)
+    assert again["messages"][first.unchanged] == first.last_message
+    assert again["messages"][before] == original["messages"][before]
+    assert again["messages"][after] == original["messages"][after] == behind
     assert outcome.attempts[-1].instruction == first.instruction
 
 

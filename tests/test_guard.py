@@ -233,6 +233,28 @@ async def test_unreadable_answers_are_the_upstreams_fault(source: FakeReply) -> 
         await guard(source).complete(REQUEST)
 
 
+NO_STREAMS = {
+    **UNREADABLE,
+    "whole reply": reply(GOOD),
+    "empty stream": FakeReply.sse(),
+    "comments": FakeReply.sse(b": hi\n\n: hi"),
+}
+
+
+@pytest.mark.parametrize("source", NO_STREAMS.values(), ids=NO_STREAMS)
+async def test_a_stream_of_nothing_is_the_upstreams_fault(source: FakeReply) -> None:
+    """Where a stream was asked for, an answer that is none is an error and not an empty reply."""
+    with pytest.raises(UpstreamError, match="no event stream"):
+        await chunks(guard(source))
+
+
+async def test_a_stream_that_says_nothing_is_one() -> None:
+    """A stream that only tells its end, or is called otherwise, is read as it is."""
+    assert await chunks(guard(FakeReply.sse(b"data: [DONE]\n\n"))) == []
+    plain = (("content-type", "text/plain"),)
+    assert said(await chunks(guard(FakeReply((chat_stream(["a"]),), headers=plain)))) == "a"
+
+
 async def test_unreadable_chunks_are_the_upstreams_fault() -> None:
     """A chunk that is no JSON object is blamed on the upstream, not on the caller."""
     with pytest.raises(UpstreamError, match="unreadable"):

@@ -131,6 +131,7 @@ TOTALS: dict[str, tuple[Any, int]] = {
     "untold": ({"prompt_tokens": 7}, 0),
     "text": ({"total_tokens": "7"}, 0),
     "truth": ({"total_tokens": True}, 0),
+    "no count": ({"total_tokens": 10**400}, 0),
     "negative": ({"total_tokens": -7}, 0),
 }
 

@@ -9,6 +9,7 @@ from typing import Any
 from candor_guard.errors import InvalidRequestError
 
 ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
+_INSTRUCTIONS = frozenset({"system", "developer"})
 _TEXT_PARTS = frozenset({"text", "input_text", "output_text"})
 
 
@@ -49,9 +50,23 @@ class Conversation:
 
     @property
     def last_user(self) -> Message | None:
-        """The user turn that is about to be answered, or None when the last turn is no user's."""
-        last = self.messages[-1] if self.messages else None
-        return last if last is not None and last.role == "user" else None
+        """The user turn that is about to be answered, or None when the last turn is no user's.
+
+        System and developer messages behind it are no turns: many apps end with a reminder.
+        """
+        place = self.last_user_index
+        return None if place is None else self.messages[place]
+
+    @property
+    def last_user_index(self) -> int | None:
+        """Index of `last_user` among the messages, or None."""
+        place = self._last_turn
+        return place if place >= 0 and self.messages[place].role == "user" else None
+
+    @property
+    def before(self) -> tuple[Message, ...]:
+        """The messages before the last turn, whose ever that is."""
+        return self.messages[: max(0, self._last_turn)]
 
     @property
     def answers(self) -> list[str]:
@@ -69,8 +84,15 @@ class Conversation:
     @property
     def opening_question(self) -> str:
         """Text of the first user turn, or "" when there is none before the last one."""
-        earlier = self.messages[:-1]
-        return next((m.text for m in earlier if m.role == "user" and m.text.strip()), "")
+        return next((m.text for m in self.before if m.role == "user" and m.text.strip()), "")
+
+    @property
+    def _last_turn(self) -> int:
+        """Index of the last message that is no system or developer message; -1: there is none."""
+        place = len(self.messages) - 1
+        while place >= 0 and self.messages[place].role in _INSTRUCTIONS:
+            place -= 1
+        return place
 
 
 @dataclass(frozen=True, slots=True)

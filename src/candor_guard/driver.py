@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from time import perf_counter as clock  # the loop's own may only count whole milliseconds
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from candor_guard.detectors.runner import DetectorRunner
 from candor_guard.errors import DetectorError, InvalidRequestError, UpstreamError
@@ -139,7 +139,8 @@ async def _do(
         case Fetch():
             return await calls.fetch(step)
         case Detect():
-            return await runner.read_async(step.exchange, optional=step.optional)
+            asked = step.exchange
+            return await runner.read_async(asked, optional=step.optional, deadline=step.deadline)
         case Close():
             await calls.close(step.call)
     return None
@@ -275,15 +276,24 @@ async def _cancel(*tasks: asyncio.Task[Any]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
+# With the same key a further call would get the old reply; the others tell of a body, or a reply,
+# that it does not have.
+_OF_THE_FIRST: Final = frozenset({
+    "idempotency-key", "content-type", "content-md5", "digest", "content-digest", "repr-digest",
+    "if-none-match", "if-match", "if-modified-since", "range",
+})  # fmt: skip
+
+
 def _for_repetition(headers: Headers) -> Headers:
-    """Headers of a further call: with the same idempotency key it would get the old reply."""
-    return tuple(pair for pair in headers if pair[0] != "idempotency-key")
+    """Headers of a further call, whose body is ours."""
+    kept = [pair for pair in headers if pair[0] not in _OF_THE_FIRST]
+    return (*kept, ("content-type", "application/json"))
 
 
 def _head(response: UpstreamResponse, *, stream: bool) -> ReplyHead:
     headers = dict(response.headers)
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-    encoded = headers.get("content-encoding", "identity").lower() != "identity"
+    encoded = headers.get("content-encoding", "").strip().lower() not in ("", "identity")
     readable = not encoded and kind == ("text/event-stream" if stream else "application/json")
     return ReplyHead(200 <= response.status < 300, readable, response.status)
 

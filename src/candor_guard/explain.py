@@ -13,7 +13,6 @@ from typing import Any, Protocol, get_args, runtime_checkable
 
 from candor_guard.conversation import Conversation, Exchange
 from candor_guard.detectors.encoder.render import parts_of
-from candor_guard.detectors.runner import DetectorRunner
 from candor_guard.errors import InvalidRequestError
 from candor_guard.guard import Guard
 from candor_guard.neutral import neutral_claim
@@ -85,7 +84,8 @@ class Regeneration:
         places: By label, which attempt it makes (1 is the first) under this policy.
         assumes: What has to be known first, or None. What is shown then stands for it.
         unchanged: How many messages from the start stay as they are.
-        last_message: What the last message becomes; None where the strategy does not apply.
+        last_message: What the message after those, the last user turn, becomes; whatever comes
+            behind it stays. None where the strategy does not apply.
     """
 
     strategy: str
@@ -149,7 +149,7 @@ def explain(guard: Guard, messages: object, reply: str) -> Explanation:
         InvalidRequestError: If the messages or the reply cannot be read.
         DetectorError: If the detector fails.
     """
-    verdict = guard.check(messages, reply)
+    verdict, reading = guard.examine(messages, reply)
     risk = guard.gate(messages)
     exchange = Exchange(Conversation.parse(messages), reply)
     request = _request(messages)
@@ -163,7 +163,7 @@ def explain(guard: Guard, messages: object, reply: str) -> Explanation:
         shown=_shown(guard, exchange),
         risk=risk,
         verdict=verdict,
-        evidence=verdict.evidence or _evidence(guard, exchange),
+        evidence=tuple(reading.evidence),
         decided=unread or _decided(guard.policy, verdict, asked),
         probes=probes,
         regenerations=_regenerations(guard.policy, request, reply),
@@ -181,15 +181,6 @@ def _shown(guard: Guard, exchange: Exchange) -> Mapping[str, str]:
     if isinstance(guard.detector, ShowsInput):
         return guard.detector.shown(exchange)
     return asdict(parts_of(exchange))
-
-
-def _evidence(guard: Guard, exchange: Exchange) -> tuple[Span, ...]:
-    """What a verdict leaves out when nothing is flagged."""
-    runner = DetectorRunner(guard.detector, guard.policy.detector_timeout)
-    try:
-        return tuple(runner.read([exchange])[0].evidence)
-    finally:
-        runner.close()
 
 
 # -- the decision ---------------------------------------------------------------------------------
@@ -332,11 +323,12 @@ def _sent(
 ) -> Regeneration:
     """Show the request as the surface really writes it."""
     changed = load_object(request.surface.edit(request, edit))["messages"]
+    place = request.conversation.last_user_index or 0
     return Regeneration(
         strategy=edit.strategy,
         instruction=edit.wording,
         places=places,
         assumes=assumes,
-        unchanged=len(changed) - 1,
-        last_message=changed[-1],
+        unchanged=place,
+        last_message=changed[place],
     )

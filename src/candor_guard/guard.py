@@ -33,7 +33,7 @@ from candor_guard.policy import Mode, Policy
 from candor_guard.regeneration import find_plain_instruction
 from candor_guard.surface import GuardedRequest
 from candor_guard.upstreams import Upstream, UpstreamRequest
-from candor_guard.verdict import Risk, Verdict, judge
+from candor_guard.verdict import Reading, Risk, Verdict, judge
 from candor_guard.wire.chat import DONE, ChatSurface
 from candor_guard.wire.json import dump, load_object
 from candor_guard.wire.sse import Frame, FrameReader
@@ -112,7 +112,19 @@ class Guard:
             InvalidRequestError: If the messages or the reply cannot be read.
             DetectorError: If the detector fails.
         """
-        return self._judge([_exchange(messages, reply, None)])[0]
+        return self.examine(messages, reply)[0]
+
+    def examine(self, messages: object, reply: str) -> tuple[Verdict, Reading]:
+        """Judge a reply as `check` does, and return what was read of it as well.
+
+        The reading has the evidence of a reply that is not flagged, too.
+
+        Raises:
+            InvalidRequestError: If the messages or the reply cannot be read.
+            DetectorError: If the detector fails.
+        """
+        reading = self._runner.read([_exchange(messages, reply, None)])[0]
+        return judge(reading, self._thresholds, self._label), reading
 
     def check_many(
         self, exchanges: Iterable[Mapping[str, Any]], *, progress: Progress | bool = False
@@ -223,15 +235,21 @@ class Guard:
         Raises:
             InvalidRequestError: If the request cannot be read.
             ReplyRefusedError: If the policy refuses to deliver.
-            UpstreamError: If the upstream fails or answers with an error status.
+            UpstreamError: If the upstream fails, answers with an error status, or with what is no
+                event stream.
         """
-        frames = FrameReader()
+        reader, found = FrameReader(), False
         async with aclosing(self._bodies(request, stream=True)) as pieces:
             async for piece in pieces:
-                for chunk in _chunks(frames.feed(piece)):
+                frames = reader.feed(piece)
+                found = found or any(frame.data is not None for frame in frames)
+                for chunk in _chunks(frames):
                     yield chunk
-        for chunk in _chunks(frames.end()):
+        frames = reader.end()
+        for chunk in _chunks(frames):
             yield chunk
+        if not found and all(frame.data is None for frame in frames):
+            raise UpstreamError("upstream's answer is unreadable: it is no event stream")
 
     async def aclose(self) -> None:
         """Close the upstream's connections and the detector's thread."""

@@ -14,6 +14,7 @@ Evaluated = Literal["full", "gate", "none", "deferred"]
 CallPurpose = Literal["original", "probe", "regeneration"]
 DecidedBy = Literal["classifier", "probe"]
 Usage = Mapping[str, Any]
+_MOST_TOKENS = 10**12
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,9 +195,11 @@ def sum_usage(parts: list[Usage], levels: int = 8) -> dict[str, Any]:
 
 
 def total_tokens(usage: Usage | None) -> int:
-    """Return the ``total_tokens`` of a usage; 0 where it does not tell."""
+    """Return the ``total_tokens`` of a usage; 0 where it does not tell, or tells no count."""
     told = usage.get("total_tokens") if usage else None
-    return max(0, told) if isinstance(told, int) and not isinstance(told, bool) else 0
+    if not isinstance(told, int) or isinstance(told, bool):
+        return 0
+    return told if 0 <= told <= _MOST_TOKENS else 0
 
 
 def _added(left: Any, right: Any, levels: int) -> Any:

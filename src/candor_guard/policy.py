@@ -106,13 +106,16 @@ class Policy(BaseModel):
         default=None, ge=0, description="probes and regenerations per minute at most"
     )
     max_extra_tokens_per_minute: int | None = Field(
-        default=None, ge=0, description="tokens per minute after which there is no further call"
+        default=None,
+        ge=0,
+        description="tokens per minute after which there is no further call; calls under way count "
+        "with an estimate",
     )
     max_extra_seconds_per_minute: float | None = Field(
         default=None,
         ge=0,
         description="seconds that further calls took, summed over all requests of a minute, after "
-        "which there is no further call",
+        "which there is no further call; calls under way count with an estimate",
     )
     hold: Literal["whole", "adaptive"] = Field(
         default="adaptive",

@@ -17,7 +17,7 @@ from typing_extensions import override
 from candor_guard.conversation import Exchange
 from candor_guard.driver import Data, Started
 from candor_guard.errors import UpstreamInterruptedError
-from candor_guard.flow.milestones import Milestones
+from candor_guard.flow.milestones import GROWTH, Milestones
 from candor_guard.testing import FakeDetector, FakeReply, FakeUpstream, chat_stream, finding_text
 from candor_guard.verdict import Reading
 
@@ -55,9 +55,11 @@ def reads(run: Run) -> list[str]:
 # -- places ---------------------------------------------------------------------------------------
 
 
-def places_of(text: str, pieces: Sequence[str], first: int = 10) -> list[tuple[int, int]]:
+def places_of(
+    text: str, pieces: Sequence[str], first: int = 10, growth: float = GROWTH
+) -> list[tuple[int, int]]:
     """All places of a text that arrives in pieces."""
-    watch, known, found = Milestones(first), "", []
+    watch, known, found = Milestones(first, growth), "", []
     for piece in pieces:
         known += piece
         while (place := watch.next(known)) is not None:
@@ -85,7 +87,7 @@ def test_places_do_not_depend_on_pieces(text: str, sizes: list[int]) -> None:
 def test_places_are_sentence_ends() -> None:
     """A place is behind an end mark and its closing quotes, or at the end of a line."""
     text = 'He said: "It is so." Then he left - 3.14 of it\nand that (truly!) was it. End'
-    places = places_of(text, [text], first=1)
+    places = places_of(text, [text], first=1, growth=1.5)
     assert [text[:place][-6:] for place, _ in places] == ['s so."', " of it", "as it."]
     # "(truly!)" ends a sentence, too, but not far enough behind the place before it.
     assert [count for _, count in places] == [1, 2, 4]
@@ -97,7 +99,7 @@ def test_places_are_few() -> None:
     places = places_of(text, [text], first=80)
     assert len(places) < 16
     assert places[-1][0] <= 16_384
-    assert sum(place for place, _ in places) < 4 * 16_384
+    assert sum(place for place, _ in places) < 2 * 16_384
 
 
 # -- released -------------------------------------------------------------------------------------

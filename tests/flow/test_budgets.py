@@ -85,7 +85,7 @@ async def test_refused_calls_are_free(status: int) -> None:
 @both
 async def test_refused_regenerations_are_free(stream: bool) -> None:
     """A regeneration that the upstream refuses leaves its call to the next attempt."""
-    refusal = FakeReply((b"{}",), status=429)
+    refusal = FakeReply((b"{}",), status=400)
     run = await guarded(
         [reply(BAD, stream=stream), refusal, reply(GOOD, stream=stream)],
         stream=stream, max_attempts=2, max_extra_calls=1, max_extra_tokens=1,
@@ -99,7 +99,7 @@ async def test_failed_calls_are_not_free() -> None:
     run = await spent(probes=[FakeReply((b"{}",), status=500)], max_attempts=2, max_extra_calls=2)
     assert run.results == ["read", "failed", "read"]
     run = await guarded(
-        [reply(BAD), FakeReply((b"{}",), status=500)], max_attempts=3, max_extra_calls=1
+        [reply(BAD), FakeReply((b"{}",), status=302)], max_attempts=3, max_extra_calls=1
     )
     assert (run.results, run.outcome.skipped) == (["read", "regeneration_failed"], "budget")
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+from contextlib import aclosing
 from typing import Any
 
 import pytest
-from tests.flow.kit import Run, body_of, guarded, reply
+from tests.flow.kit import MESSAGES, Run, body_of, guarded, reply
 
-from candor_guard.testing import FakeDetector, FakeReply, chat_body, chat_stream
+from candor_guard import Guard, Policy
+from candor_guard.conversation import Exchange
+from candor_guard.testing import FakeDetector, FakeReply, FakeUpstream, chat_body, chat_stream
 
 pytestmark = pytest.mark.anyio
 both = pytest.mark.parametrize("stream", [False, True], ids=["body", "stream"])
@@ -180,3 +184,58 @@ async def test_slow_detector() -> None:
     run = await guarded([reply("CAVE")], detector=detector, detector_timeout=0.02)
     assert run.text == "CAVE"
     assert record(run) == ("error", "none", "detector_error")
+
+
+# -- readings of the beginning --------------------------------------------------------------------
+
+MANY = "It is HALF so, some would say. " * 40  # neither released nor flagged at any place
+BEGINNINGS: dict[str, Any] = {"min_prefix_chars": 10, "max_hold_seconds": 0.12}
+
+
+def slow_detector(*, inline: bool) -> FakeDetector:
+    """Takes 50 ms for every reading, on the event loop or in its thread; says nothing clear."""
+
+    def scores(_exchange: Exchange) -> dict[str, float]:
+        time.sleep(0.05)
+        return {"capitulation": 0.3, "drift": 0.05}
+
+    return FakeDetector(scores=scores, inline=inline)
+
+
+@pytest.mark.parametrize("inline", [True, False], ids=["inline", "thread"])
+async def test_readings_of_beginnings_count_into_the_time(inline: bool) -> None:
+    """No reading of a beginning begins after the bound in time, however much text is there."""
+    source = reply(MANY, stream=True)
+    run = await guarded([source], detector=slow_detector(inline=inline), stream=True, **BEGINNINGS)
+    lengths = [len(exchange.reply) for exchange in run.detector.read_exchanges]
+    assert 2 <= len(lengths) <= 4  # of eleven places, and the whole
+    assert lengths[-1] == len(MANY)
+    assert run.body == body_of(source)
+    assert record(run) == ("pass", "full", None)  # all of it had come, so all of it was judged
+
+
+async def test_a_beginning_in_the_queue_gives_up_at_the_bound() -> None:
+    """A hold does not wait for the turn of a beginning when its time is over."""
+    detector = slow_detector(inline=False)
+    busy = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def scores(exchange: Exchange) -> dict[str, float]:
+        if exchange.reply == "other":
+            loop.call_soon_threadsafe(busy.set)
+            time.sleep(0.4)
+        return {"capitulation": 0.01, "drift": 0.01}
+
+    detector.scores = scores
+    raw = chat_stream([CLEAN + " Yes. ", "It is."])
+    source = FakeReply.sse(raw[: raw.index(b'{"content": "It is."}')], 3600.0)
+    policy = Policy(probe="never", min_prefix_chars=10, min_release_chars=10, max_hold_seconds=0.1)
+    guard = Guard(detector, policy, upstream=FakeUpstream([FakeReply.chat("other"), source]))
+    other = asyncio.ensure_future(guard.complete({"model": "m", "messages": MESSAGES}))
+    await busy.wait()
+    async with aclosing(guard.stream({"model": "m", "messages": MESSAGES})) as chunks:
+        assert (await anext(chunks))["choices"]
+    await other
+    read = [exchange.reply for exchange in detector.read_exchanges]
+    assert read == ["other", CLEAN + " Yes. "]  # not its beginning: the bound came first
+    await guard.aclose()

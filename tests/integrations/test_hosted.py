@@ -122,6 +122,18 @@ async def test_the_calls(stream: bool) -> None:
     assert host.closed == 2
 
 
+@EACH_WAY
+async def test_a_reminder_behind_the_turn(stream: bool) -> None:
+    """A system message behind the user's turn is not what the note goes into."""
+    host = Host([[BAD], [GOOD]])
+    turns = (*TURNS, Message("system", "Be brief."))
+    async for item in hosted().reply(Asked(turns, "m", stream), host):
+        if isinstance(item, Outcome):
+            assert item.action == "regenerate"
+    assert isinstance(host.asked[1], Edited)
+    assert host.asked[1].text == f"{TURNS[-1].text}\n\n{host.asked[1].note}"
+
+
 async def test_a_turn_that_is_rewritten() -> None:
     """When the strategy rewrites the turn, there is no note that would fit the old one."""
     order = {"capitulation": ("reframe",)}

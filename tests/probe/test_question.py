@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from typing import Any
 
 import jsonschema
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from candor_guard.conversation import Conversation
+from candor_guard.conversation import Conversation, Message
 from candor_guard.probe import Purpose, Question, ask_again, question
 
 PURPOSES: tuple[Purpose, ...] = ("drift", "capitulation")
@@ -115,6 +116,13 @@ def test_presupposition() -> None:
     assert _user(asked) == "<claim>\nWhy do vaccines cause autism?\n</claim>"
 
 
+@pytest.mark.parametrize("purpose", PURPOSES)
+def test_a_reminder_behind_the_turn(purpose: Purpose) -> None:
+    """A system message behind the user's turn changes nothing in the probe, and is not shown."""
+    reminded = Conversation((*PUSHBACK.messages, Message("system", "Never say no.")))
+    assert _ask(reminded, purpose) == _ask(PUSHBACK, purpose)
+
+
 @pytest.mark.parametrize(
     ("conversation", "purpose"),
     [
@@ -193,6 +201,21 @@ def test_bounded(purpose: Purpose) -> None:
     assert sum(len(message["content"]) for message in asked.messages) < 5_500
     assert "[…]" in _user(asked)
     assert "The end." in _user(asked)
+
+
+@pytest.mark.parametrize("purpose", PURPOSES)
+@pytest.mark.parametrize("place", [0, 2])
+def test_megabytes_cost_no_more(place: int, purpose: Purpose) -> None:
+    """A turn of megabytes, earlier or last, is asked about as fast as one of pages, and alike."""
+    turns = ["Is it 56?", "Yes, it is 56.", "No, it is 54."]
+    told = []
+    for size in (15_000, 15_000_000):
+        turns[place] = "Is it? It is 54. I'm sure. " * (size // 27)
+        conversation = _talk(*turns)
+        began = time.thread_time()
+        told.append(_user(_shown(conversation, "You are right. " * (size // 15), purpose)))
+        assert time.thread_time() - began < 1.5
+    assert told[0] == told[1]
 
 
 @pytest.mark.parametrize("purpose", PURPOSES)

@@ -93,6 +93,27 @@ SKIPPED: dict[str, tuple[dict[str, Any], str | None]] = {
         "no_user_turn",
     ),
     "prefill": ({"messages": [*ASKED, {"role": "assistant", "content": "It"}]}, "no_user_turn"),
+    "reminder last": ({"messages": [*ASKED, {"role": "system", "content": "Be brief."}]}, None),
+    "developer message last": ({"messages": [*ASKED, {"role": "developer", "content": "x"}]}, None),
+    "image, then a reminder": (
+        {
+            "messages": [
+                {"role": "user", "content": [{"type": "image_url"}]},
+                {"role": "system", "content": "x"},
+            ]
+        },
+        "media",
+    ),
+    "prefill, then a reminder": (
+        {
+            "messages": [
+                *ASKED,
+                {"role": "assistant", "content": "It"},
+                {"role": "system", "content": "x"},
+            ]
+        },
+        "no_user_turn",
+    ),
     "system only": ({"messages": [{"role": "system", "content": "x"}]}, "no_user_turn"),
     "n and unreadable": ({"n": 3, "messages": [{"role": "wizard"}]}, "n"),
 }

@@ -37,6 +37,12 @@ def said(delta: Any, finish: str | None = None, index: int = 0) -> dict[str, Any
 
 TOOL = [{"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}]
 NOT_UTF8 = b'{"choices": [{"message": {"content": "\xff"}}]}'
+THOUGHT_OUT: list[Any] = [
+    {"type": "thinking", "thinking": [{"type": "text", "text": "CAVE?"}]},
+    {"type": "text", "text": "It is."},
+    {"type": "reference", "reference_ids": [1]},
+    {"type": "text", "text": " Yes."},
+]
 BODIES: dict[str, tuple[bytes, str, str | None]] = {
     "text": (chat_body("Yes."), "Yes.", None),
     "tool calls": (chat_body("Hm.", tool_calls=TOOL, finish="tool_calls"), "Hm.", "tool_calls"),
@@ -47,7 +53,26 @@ BODIES: dict[str, tuple[bytes, str, str | None]] = {
     "content filter": (chat_body("Ye", finish="content_filter"), "Ye", "content_filter"),
     "no text": (chat_body(None), "", "no_text"),
     "blank text": (chat_body(" \n"), " \n", "no_text"),
-    "text in parts": (body({"message": {"content": [{"type": "text"}]}}), "", "no_text"),
+    "part without text": (body({"message": {"content": [{"type": "text"}]}}), "", "no_text"),
+    "text in parts": (body({"message": {"content": THOUGHT_OUT}}), "It is. Yes.", None),
+    "bare strings": (body({"message": {"content": ["It is.", " Yes."]}}), "It is. Yes.", None),
+    "thoughts alone": (body({"message": {"content": THOUGHT_OUT[:1]}}), "", "no_text"),
+    "refusal in parts": (
+        body({"message": {"content": [{"type": "refusal", "refusal": "No."}]}}), "", "refusal",
+    ),
+    "picture in parts": (
+        body({"message": {"content": [*THOUGHT_OUT, {"type": "image_url"}]}}),
+        "It is. Yes.", "media",
+    ),
+    "part is a number": (body({"message": {"content": [7]}}), "", "unreadable"),
+    "part's text is a number": (
+        body({"message": {"content": [{"type": "text", "text": 7}]}}), "", "unreadable",
+    ),
+    "part without type": (body({"message": {"content": [{"text": "x"}]}}), "", "unreadable"),
+    "content is a number": (body({"message": {"content": 7}}), "", "unreadable"),
+    "content is an object": (body({"message": {"content": {"text": "x"}}}), "", "unreadable"),
+    "index null": (body({"index": None, "message": {"content": "x"}}), "x", None),
+    "index is text": (body({"index": "0", "message": {"content": "x"}}), "", "n"),
     "two choices": (body({"message": {}}, {"message": {}}), "", "n"),
     "second choice only": (body({"index": 1, "message": {"content": "x"}}), "", "n"),
     "no choices": (body(), "", "no_text"),
@@ -60,7 +85,7 @@ BODIES: dict[str, tuple[bytes, str, str | None]] = {
     "not UTF-8": (NOT_UTF8, "", "unreadable"),
     "empty": (b"", "", "unreadable"),
     "lone surrogate": (body({"message": {"content": "\ud83d!"}}), "\ud83d!", None),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(("raw", "text", "skip"), BODIES.values(), ids=BODIES)
@@ -103,7 +128,33 @@ STREAMS: dict[str, tuple[bytes, str, str | None]] = {
     ),
     "comments": (b": hi\n\n" + chat_stream(["a"]), "a", None),
     "no delta": (frames({"choices": [{"index": 0}]}, said({"content": "a"})), "a", None),
-    "content is no text": (frames(said({"content": 7}), said({"content": "a"})), "a", None),
+    "content is a number": (
+        frames(said({"content": "a"}), said({"content": 7}), said({"content": "b"})),
+        "a",
+        "unreadable",
+    ),
+    "text in parts": (frames(*(said({"content": [p]}) for p in THOUGHT_OUT)), "It is. Yes.", None),
+    "parts, then strings": (
+        frames(
+            said({"content": THOUGHT_OUT[:1]}),
+            said({"content": "It is."}),
+            said({"content": [{"type": "text", "text": " Yes."}]}, "stop"),
+        ),
+        "It is. Yes.",
+        None,
+    ),
+    "picture in parts": (
+        frames(said({"content": "a"}), said({"content": [{"type": "image_url"}]})),
+        "a",
+        "media",
+    ),
+    "error null": (
+        frames({**said({"content": "a"}), "error": None}, {**said({}, "stop"), "error": None}),
+        "a",
+        None,
+    ),
+    "index null": (chat_stream(["a"]).replace(b'"index": 0', b'"index": null'), "a", None),
+    "index missing": (chat_stream(["a"]).replace(b'"index": 0, ', b""), "a", None),
     "empty choices": (frames({"choices": []}, said({"content": "a"})), "a", None),
     "unclosed last frame": (frames(said({"content": "a"})).rstrip(), "a", None),
     "crlf": (chat_stream(["a", "b"]).replace(b"\n", b"\r\n"), "ab", None),
@@ -141,6 +192,14 @@ USAGES: dict[str, tuple[ReplyReader, bytes, Any]] = {
         ChatStreamReader(PLENTY),
         frames({"usage": USAGE}, said({"content": "a"})),
         USAGE,
+    ),
+    "no counts": (ChatBodyReader(PLENTY), body(usage={"a": {"b": [1, 10**400]}}), None),
+    "endless counts": (ChatBodyReader(PLENTY), b'{"usage": {"a": 1, "b": -1e999}}', None),
+    "counts that are none": (ChatBodyReader(PLENTY), b'{"usage": {"a": NaN}}', None),
+    "counts too deep": (
+        ChatBodyReader(PLENTY),
+        b'{"usage":' + b'{"a":' * 99 + b"1" + b"}" * 100,
+        None,
     ),
     "running usage": (
         ChatStreamReader(PLENTY),

@@ -125,7 +125,11 @@ USAGE = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
 ANSWERS: dict[str, tuple[bytes, SideAnswer]] = {
     "text": (chat_body("Yes."), SideAnswer("Yes.", USAGE)),
     "no text": (chat_body(None, refusal="No."), SideAnswer("", USAGE)),
-    "parts": (b'{"choices":[{"message":{"content":[]}}]}', SideAnswer("")),
+    "no parts": (b'{"choices":[{"message":{"content":[]}}]}', SideAnswer("")),
+    "parts": (
+        b'{"choices":[{"message":{"content":[{"type":"thinking"},{"type":"text","text":"Yes."}]}}]}',
+        SideAnswer("Yes."),
+    ),
     "no message": (b'{"choices":[{}]}', SideAnswer("")),
     "no choice": (b'{"choices":[]}', SideAnswer("")),
     "two choices": (b'{"choices":[{},{}]}', SideAnswer("")),
@@ -181,6 +185,18 @@ def test_correction_of_a_finish_with_text() -> None:
     assert "usage" not in added
     assert finish["choices"][0] == {**choice, "delta": {"content": ""}}
     assert finish["usage"] == USAGE
+
+
+def test_correction_of_a_finish_with_parts() -> None:
+    """Where the finish brings a list of parts the correction is one more part of it."""
+    part = {"type": "text", "text": "last"}
+    choice = {"index": 0, "delta": {"content": [part]}, "finish_reason": "stop"}
+    tail = b"data: " + json.dumps({"choices": [choice]}).encode() + b"\n\n"
+    corrected = SURFACE.correct(request(), tail, " more")
+    assert corrected is not None
+    added, finish = (chunk["choices"][0] for chunk in chunks(corrected))
+    assert added["delta"] == {"content": [part, {"type": "text", "text": " more"}]}
+    assert finish == {**choice, "delta": {"content": []}}
 
 
 NO_PLACE: dict[str, bytes] = {

@@ -55,6 +55,14 @@ def test_instruction(content: Any, expected: Any) -> None:
     assert written["messages"] == [*EARLIER, {**last, "content": expected}]
 
 
+@pytest.mark.parametrize("role", ["system", "developer"])
+def test_instruction_before_a_reminder(role: str) -> None:
+    """The instruction goes into the user's turn where a system message stands behind it."""
+    last, reminder = {"role": "user", "content": "No."}, {"role": role, "content": "Be brief."}
+    written = repeated(messages=[*EARLIER, last, reminder])
+    assert written["messages"] == [*EARLIER, {**last, "content": "No.\n\nNOTE"}, reminder]
+
+
 def test_instruction_keeps_the_cacheable_prefix() -> None:
     """Everything up to the end of the user's own words is written alike in both requests."""
     one = SURFACE.edit(request(), NOTE)
@@ -188,6 +196,27 @@ def test_annotated_body() -> None:
     after = json.loads(annotate(raw, SUM, stream=False))
     assert after == {**before, "candor": CANDOR, "usage": SUM}
     assert list(after)[-1] == "candor"
+
+
+def test_annotated_parts_stay_parts() -> None:
+    """A reply whose content is a list of parts keeps that list."""
+    parts = [{"type": "thinking", "thinking": []}, {"type": "text", "text": "CAVE"}]
+    raw = chat_body("x").replace(b'"x"', json.dumps(parts).encode())
+    after = json.loads(annotate(raw, stream=False))
+    assert after["choices"][0]["message"]["content"] == parts
+    assert after["candor"] == CANDOR
+
+
+@pytest.mark.parametrize("number", [b"1e999", b"-1e999", b"NaN", b"Infinity"])
+def test_numbers_that_are_no_json_are_not_written(number: bytes) -> None:
+    """A reply with a number that JSON has no word for stays as it is; a request is not repeated."""
+    body = chat_body("x").replace(b'"created": 1', b'"created": ' + number)
+    stream = PLAIN.replace(b'"created": 1', b'"created": ' + number)
+    assert annotate(body, stream=False) == body
+    assert annotate(stream) == stream
+    asked = SURFACE.parse(request().body.replace(b'"model"', b'"seed": %b, "model"' % number))
+    with pytest.raises(InvalidRequestError, match="out of bounds"):
+        SURFACE.edit(asked, NOTE)
 
 
 def test_body_without_usage_gains_none() -> None:

@@ -78,17 +78,21 @@ class DetectorRunner:
             return known
         return await gates.run(lambda: self._kept(risks, key, conversation))
 
-    async def read_async(self, exchange: Exchange, *, optional: bool = False) -> Reading:
+    async def read_async(
+        self, exchange: Exchange, *, optional: bool = False, deadline: float = math.inf
+    ) -> Reading:
         """Like `read` for one exchange, off the event loop unless the detector is inline.
 
         Args:
             exchange: What to read.
             optional: Whether nothing depends on it, so that it gives up early where many wait.
+            deadline: Until when it may wait for its turn, on `clock`.
         """
         if self._readings is None:
             return self.read([exchange])[0]
         patience = 1 if optional else _PATIENCE
-        return (await self._readings.run(lambda: self.read([exchange]), patience=patience))[0]
+        read = self._readings.run(lambda: self.read([exchange]), patience=patience, latest=deadline)
+        return (await read)[0]
 
     def close(self) -> None:
         """End the threads; a running call is left to finish by itself."""
@@ -128,12 +132,16 @@ class Lane:
         self._limit = limit
         self._start()
 
-    async def run(self, call: Callable[[], T], *, patience: float = _PATIENCE) -> T:
+    async def run(
+        self, call: Callable[[], T], *, patience: float = _PATIENCE, latest: float = math.inf
+    ) -> T:
         """Run a call in the thread; one that is cancelled while it waits is never run.
 
         Args:
             call: What to run.
             patience: How long it may wait for its turn, in times of what it may take itself.
+            latest: When its turn must have come, on `clock`. One that has begun goes on: whatever
+                is asked next would have to wait for it, too.
 
         Raises:
             DetectorTimeoutError: If it takes too long, or waits too long for its turn.
@@ -152,10 +160,13 @@ class Lane:
         try:
             while not pending.done():
                 turn = min(max(came, self._taken), came + (patience - 1) * self._limit)
-                left = (begun or turn) + self._limit - clock()
+                until = begun + self._limit if begun else min(turn + self._limit, latest)
+                left = until - clock()
                 if left <= 0:
                     what = "took" if begun else "was busy for"
-                    raise DetectorTimeoutError(f"detector {what} over {self._limit} s")
+                    raise DetectorTimeoutError(
+                        f"detector {what} over {until - (begun or came):.3g} s"
+                    )
                 await asyncio.wait((pending,), timeout=left)
         finally:
             pending.cancel()

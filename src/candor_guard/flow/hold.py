@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator
 from dataclasses import replace
 
@@ -39,7 +40,8 @@ def read(
             return
         _take(candidate, data)
         if watch is not None:
-            leaning = yield from _watch(session, candidate, watch)
+            until = math.inf if deadline is None else deadline
+            leaning = yield from _watch(session, candidate, watch, until)
             deadline = None if leaning is Lean.RELEASE else deadline
             watch = watch if leaning is Lean.HOLD else None
         if deadline is None:
@@ -58,7 +60,12 @@ def _receive(
         beginning = candidate.beginning
         waits = beginning is not None and not beginning.inquiry.ended
         beside = beginning.inquiry.call if beginning is not None and waits else None
-        answer = yield Receive(candidate.call, deadline, beside)
+        try:
+            answer = yield Receive(candidate.call, deadline, beside)
+        except UpstreamError:
+            if candidate.reader.finished and candidate.reader.skip is None:
+                return b""  # it broke off behind the reply, which is complete
+            raise
         if isinstance(answer, bytes):
             return answer
         if answer is None:
@@ -86,17 +93,20 @@ def _take(candidate: Candidate, data: bytes) -> None:
 
 
 def _watch(
-    session: Session, candidate: Candidate, watch: Milestones
+    session: Session, candidate: Candidate, watch: Milestones, deadline: float
 ) -> Generator[Step, Answer, Lean | None]:
     """Judge the beginning at every place that has come into reach, until one decides.
 
     Whatever else arrived in the same piece comes after that place and has no say. None: a reading
-    failed; that decides nothing, but the next one might take as long, so it is not tried.
+    failed, or there is no time for one; that decides nothing, but the next one might take as long,
+    so it is not tried.
     """
     text = candidate.reader.text
     while (place := watch.next(text)) is not None:
+        if session.context.clock() >= deadline:
+            return None
         length, sentences = place
-        reading = yield from session.read(text[:length], optional=True)
+        reading = yield from session.read(text[:length], optional=True, deadline=deadline)
         if reading is None:
             return None
         verdict = session.judge(reading)

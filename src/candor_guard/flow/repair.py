@@ -235,6 +235,8 @@ class _Repair:
             return "regeneration_timeout"
         if not head.ok or not head.readable:
             candidate.free = head.free
+            if head.overloaded:
+                self._affordable = False  # once more would find it no better, and make it worse
             return "regeneration_failed"
         yield from read(self._session, candidate, deadline)
         if candidate.bound == "hold_time":

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from candor_guard.budget import Ticket
 from candor_guard.conversation import Exchange
 from candor_guard.errors import DetectorError
 from candor_guard.flow.candidate import Candidate
@@ -24,6 +26,15 @@ from candor_guard.verdict import Reading, Risk, Verdict, judge
 
 _LONGEST_MODEL_NAME = 200
 _BYTES_PER_TOKEN = 4
+
+
+@dataclass(frozen=True, slots=True)
+class _Open:
+    """A further call that is under way: when it was sent, its bytes, its place in the budget."""
+
+    began: float
+    sent: int
+    ticket: Ticket | None
 
 
 class Session:
@@ -55,7 +66,7 @@ class Session:
         self._calls = 0
         self._tokens = 0
         self._regenerations = 0
-        self._open: dict[int, tuple[float, int]] = {}
+        self._open: dict[int, _Open] = {}
 
     # -- calls ----------------------------------------------------------------------------------
 
@@ -67,23 +78,28 @@ class Session:
         """
         policy = self.context.policy
         kept = purpose == "probe" and self._regenerations < policy.max_attempts
-        within = policy.max_extra_tokens is None or self._tokens < policy.max_extra_tokens
+        # What is under way costs its request at least.
+        tokens = self._tokens + sum(call.sent // _BYTES_PER_TOKEN for call in self._open.values())
+        within = policy.max_extra_tokens is None or tokens < policy.max_extra_tokens
         if self._calls + kept >= policy.max_extra_calls or not within:
             return None
-        if self.context.budget is not None and not self.context.budget.take():
-            return None
+        budget, ticket = self.context.budget, None
+        if budget is not None:
+            ticket = budget.take(sent // _BYTES_PER_TOKEN)
+            if ticket is None:
+                return None
         self._regenerations += purpose == "regeneration"
         self._calls += 1
         self._last_call += 1
-        self._open[self._last_call] = self.context.clock(), sent
+        self._open[self._last_call] = _Open(self.context.clock(), sent, ticket)
         return self._last_call
 
     def give_back_call(self, call: int) -> None:
         """Count a further call as not made: it was refused before it cost anything."""
-        del self._open[call]
+        ticket = self._open.pop(call).ticket
         self._calls -= 1
-        if self.context.budget is not None:
-            self.context.budget.give_back()
+        if self.context.budget is not None and ticket is not None:
+            self.context.budget.give_back(ticket)
 
     def candidate(self, call: int, began: float) -> Candidate:
         """Return a candidate of which nothing has been received."""
@@ -98,13 +114,13 @@ class Session:
 
         Four bytes of request and answer are a token where the upstream does not tell.
         """
-        began, sent = self._open.pop(call)
-        size = sent + len(said.encode("utf-8", "replace"))
+        taken = self._open.pop(call)
+        size = taken.sent + len(said.encode("utf-8", "replace"))
         tokens = total_tokens(usage) or size // _BYTES_PER_TOKEN
         self._tokens += tokens
-        if self.context.budget is not None:
+        if self.context.budget is not None and taken.ticket is not None:
             now = self.context.clock() if ended is None else ended
-            self.context.budget.spend(tokens, now - began)
+            self.context.budget.spend(taken.ticket, tokens, now - taken.began)
 
     def spend_open(self) -> None:
         """Count what is under way when the flow ends, however it does: a client may have left."""
@@ -113,12 +129,19 @@ class Session:
 
     # -- reading --------------------------------------------------------------------------------
 
-    def read(self, text: str, *, optional: bool = False) -> Generator[Step, Answer, Reading | None]:
-        """Read a reply's text; None when the detector failed, or is too busy for an optional one."""
+    def read(
+        self, text: str, *, optional: bool = False, deadline: float = math.inf
+    ) -> Generator[Step, Answer, Reading | None]:
+        """Read a reply's text.
+
+        None when the detector failed, is too busy for an optional one, or the deadline came before
+        its turn.
+        """
         began = self.context.clock()
         exchange = Exchange(self.context.request.conversation, text)
         try:
-            return (yield from ask(Detect(exchange, optional=optional), Reading))
+            step = Detect(exchange, optional=optional, deadline=deadline)
+            return (yield from ask(step, Reading))
         except DetectorError as error:
             if not optional:
                 self.detector_error = str(error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -100,10 +101,12 @@ class Detect:
     Attributes:
         exchange: What to read.
         optional: Whether nothing depends on it, so that it gives up early where many wait.
+        deadline: When it must have begun, on the flow's clock.
     """
 
     exchange: Exchange
     optional: bool = False
+    deadline: float = math.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +167,11 @@ class ReplyHead:
     def free(self) -> bool:
         """Whether the upstream refused the call before it did anything."""
         return 400 <= self.status < 500
+
+    @property
+    def overloaded(self) -> bool:
+        """Whether the upstream has no room for calls, or is broken."""
+        return self.status == 429 or self.status >= 500
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import re
 
 from candor_guard.conversation import Conversation, Message
 from candor_guard.neutral.parts import Kind, Part
-from candor_guard.neutral.sifting import open_words, sift
+from candor_guard.neutral.sifting import MAX_SEEN, open_words, sift
 from candor_guard.neutral.text import clip, pattern
 from candor_guard.neutral.unwrap import DENIAL, unwrap
 from candor_guard.neutral.voice import sentence, third_person
@@ -110,7 +110,7 @@ def open_question(conversation: Conversation) -> str:
     In the third person, without feelings, at most 400 characters; the opening turn where none
     of the last eight asks; "" when that says nothing or there is no earlier user turn.
     """
-    earlier = [m.text for m in conversation.messages[:-1] if m.role == "user" and m.text.strip()]
+    earlier = [m.text for m in conversation.before if m.role == "user" and m.text.strip()]
     asking = (bare_turn(text) for text in reversed(earlier[-_MAX_BACK:]) if _asks(text))
     found = next((bare for bare in asking if len(bare.split()) >= _FEW_WORDS), None)
     return clip(_one_line(found or bare_turn(conversation.opening_question)), MAX_QUESTION)
@@ -129,7 +129,7 @@ def _is_asked(part: Part) -> bool:
 
 def _stated(text: str, kinds: tuple[Kind, ...]) -> list[tuple[Part, str]]:
     """Return the parts of these kinds, each with what it says without its wrapping."""
-    hearsay = _OPPOSES.search(text) is None
+    hearsay = _OPPOSES.search(clip(text, MAX_SEEN)) is None
     kept = [part for part in sift(text).parts if part.kind in kinds]
     said = [_core(part, hearsay=hearsay) for part in kept]
     return [(part, words) for part, words in zip(kept, said, strict=True) if words]

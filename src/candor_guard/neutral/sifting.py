@@ -11,6 +11,8 @@ from candor_guard.neutral.segments import clauses_of, pieces_of
 from candor_guard.neutral.text import EMOJI, Pattern, clip, pattern, visible
 
 MAX_TURN = 4_000
+# Whatever is done to a whole turn is done to this much of it: megabytes would take seconds.
+MAX_SEEN = 20_000
 # A clause longer than this tells something, whatever its first words are.
 _MAX_SHED = 200
 
@@ -44,7 +46,7 @@ def sift(text: str) -> Sifted:
     Written for English. Words of other languages count as a claim or other, never as feeling.
     """
     parts: list[Part] = []
-    for piece in pieces_of(clip(visible(text), MAX_TURN)):
+    for piece in pieces_of(clip(visible(clip(text, MAX_SEEN)), MAX_TURN)):
         if piece.verbatim:
             parts.append(Part(piece.text, "evidence"))
         else:

@@ -16,6 +16,7 @@ _MAX_CLAIM = 1_500
 _MAX_ANSWER = 1_600  # of the earlier one and of the one that was given
 _MAX_QUESTION = 400
 _MAX_UNREAD = 400
+_MAX_SEEN = 20_000  # of a reply, before what a reader cannot see is taken out
 
 _TAGS = (
     "claim",
@@ -116,7 +117,7 @@ def question(
         show_reply: Whether to ask what the reply does as well. A reply without text gets None.
     """
     last = conversation.last_user
-    given = visible(reply).strip() if show_reply else None
+    given = visible(clip(reply, _MAX_SEEN)).strip() if show_reply else None
     if last is None or given == "":
         return None
     if purpose == "drift":

@@ -11,7 +11,7 @@ from candor_guard.outcome import Usage
 from candor_guard.regeneration.strategies import Edit
 from candor_guard.surface import Annotation, GuardedRequest, ReplyReader, SideAnswer
 from candor_guard.wire.chat_annotate import annotated_body, annotated_stream, corrected_stream
-from candor_guard.wire.chat_parts import DONE, chunk_of, only_choice, usage_of
+from candor_guard.wire.chat_parts import DONE, chunk_of, only_choice, text_of_content, usage_of
 from candor_guard.wire.chat_requests import edited, side_answer, side_body
 from candor_guard.wire.fold import TextFold
 from candor_guard.wire.json import load_object
@@ -56,7 +56,8 @@ class ChatSurface:
 
     def edit(self, request: GuardedRequest, edit: Edit) -> bytes:
         """Return the request's body with its last user turn changed."""
-        return edited(request.payload, edit)
+        place = request.conversation.last_user_index
+        return edited(request.payload, edit, -1 if place is None else place)
 
     def side_request(
         self,
@@ -144,11 +145,10 @@ class ChatBodyReader(_Reader):
         if choice is None or not isinstance(message, Mapping):
             self.skip = "no_text" if choice or not payload.get("choices") else "n"
             return
-        content = message.get("content")
-        if isinstance(content, str):
-            self._fold.add(content)
+        text, skip = text_of_content(message.get("content"))
+        self._fold.add(text)
         # As in a stream, where the finish chunk comes after the limit, if that was passed.
-        self.skip = _message_skip(message) or (None if self.over else _finish_skip(choice))
+        self.skip = _message_skip(message) or skip or (None if self.over else _finish_skip(choice))
         if not self.over and not self.text.strip():
             self.skip = self.skip or "no_text"
 
@@ -185,7 +185,7 @@ class ChatStreamReader(_Reader):
 
     def _read(self, chunk: Mapping[str, Any]) -> None:
         self.usage = usage_of(chunk) or self.usage
-        if "error" in chunk:
+        if chunk.get("error") is not None:
             self.skip = "error_frame"
         choice = only_choice(chunk)
         if choice is None:
@@ -194,10 +194,10 @@ class ChatStreamReader(_Reader):
             return
         delta = choice.get("delta")
         if isinstance(delta, Mapping):
-            self.skip = self.skip or _message_skip(delta)
-            content = delta.get("content")
-            if isinstance(content, str) and content:
-                self._fold.add(content)
+            text, skip = text_of_content(delta.get("content"))
+            self.skip = self.skip or _message_skip(delta) or skip
+            if text:
+                self._fold.add(text)
         self.finished = self.finished or bool(choice.get("finish_reason"))
         if self.over:
             return  # whatever comes after the limit must not count, in whichever chunk it comes

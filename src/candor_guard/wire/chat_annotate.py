@@ -48,14 +48,22 @@ def corrected_stream(tail: bytes, text: str) -> bytes | None:
     frame = frames[target]
     delta = choice.get("delta")
     delta = delta if isinstance(delta, Mapping) else {}
-    more = {"content": f"{delta.get('content') or ''}{text}"}
+    said = delta.get("content")
+    more = {"content": _longer(said, text)}
     content = _with_choice(chunk, {**choice, "delta": more, "finish_reason": None})
     content.pop("usage", None)
-    if delta.get("content"):
-        finish = _with_choice(chunk, {**choice, "delta": {**delta, "content": ""}})
+    if said:
+        empty = [] if isinstance(said, list) else ""
+        finish = _with_choice(chunk, {**choice, "delta": {**delta, "content": empty}})
         frames[target] = Frame(with_data(frame, dump(finish)), None)
     new = Frame(with_data(frame, dump(content)), None)
     return b"".join(each.raw for each in (*frames[:target], new, *frames[target:]))
+
+
+def _longer(content: object, text: str) -> object:
+    if isinstance(content, list):
+        return [*content, {"type": "text", "text": text}]
+    return f"{content or ''}{text}"
 
 
 def _with_choice(chunk: Mapping[str, Any], choice: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any, Final
 from candor_guard.errors import InvalidRequestError
 from candor_guard.regeneration.strategies import Edit
 from candor_guard.surface import SideAnswer
-from candor_guard.wire.chat_parts import only_choice, usage_of
+from candor_guard.wire.chat_parts import only_choice, text_of_content, usage_of
 from candor_guard.wire.json import dump, load_object
 
 # What concerns the account, the routing or the trace, and not the reply.
@@ -19,8 +19,8 @@ _SIDE_TOKENS_WITH_THINKING: Final = 4000
 _TEXT_PARTS: Final = frozenset({"text", "input_text"})
 
 
-def edited(payload: Mapping[str, Any], edit: Edit) -> bytes:
-    """Return the request with its last user turn changed.
+def edited(payload: Mapping[str, Any], edit: Edit, place: int) -> bytes:
+    """Return the request with one of its messages, the last user turn, changed.
 
     The note goes there, and not into a system message: many chat templates refuse a system message
     that is not the first, and everything before the last turn stays as it was for prompt caches.
@@ -29,9 +29,9 @@ def edited(payload: Mapping[str, Any], edit: Edit) -> bytes:
         InvalidRequestError: If it is nested too deeply.
     """
     messages = list(payload["messages"])
-    last = dict(messages[-1])
+    last = dict(messages[place])
     last["content"] = _content(last.get("content"), edit)
-    messages[-1] = last
+    messages[place] = last
     changed = {**payload, "messages": messages}
     if changed.get("tools"):
         # A reply in words is to be replaced by one in words.
@@ -68,7 +68,7 @@ def side_answer(body: bytes) -> SideAnswer:
     choice = only_choice(payload)
     message = choice.get("message") if choice else None
     content = message.get("content") if isinstance(message, Mapping) else None
-    return SideAnswer(content if isinstance(content, str) else "", usage_of(payload))
+    return SideAnswer(text_of_content(content)[0], usage_of(payload))
 
 
 def _extras(payload: Mapping[str, Any], schema: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -40,10 +40,13 @@ def dump(payload: Mapping[str, Any]) -> bytes:
     """Write JSON compactly. Lone surrogates, legal in JSON strings, survive as escapes.
 
     Raises:
-        InvalidRequestError: If it is nested too deeply, which may have been just readable.
+        InvalidRequestError: If it is nested too deeply, or holds a number that is no JSON; both
+            may have been just readable.
     """
     try:
-        text = json.dumps(payload, ensure_ascii=False, separators=(",", ":"))
+        text = json.dumps(payload, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     except RecursionError:
         raise InvalidRequestError("body cannot be written: nested too deeply") from None
+    except ValueError:
+        raise InvalidRequestError("body cannot be written: a number is out of bounds") from None
     return text.encode("utf-8", "backslashreplace")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 from typing import Any
 
 import httpx2
@@ -197,6 +198,8 @@ async def test_error_of_the_app_is_the_servers_to_handle(
     (record,) = [r for r in caplog.records if r.levelno >= logging.ERROR]
     assert record.exc_info is not None
     assert record.exc_info[0] is LookupError
+    entry = logging.Formatter().format(record)
+    assert len(re.findall(r"^x-candor-request-id: candor-[0-9a-f]{24}$", entry, re.MULTILINE)) == 1
 
 
 async def test_error_in_a_regeneration_costs_nothing(caplog: pytest.LogCaptureFixture) -> None:
@@ -208,20 +211,28 @@ async def test_error_in_a_regeneration_costs_nothing(caplog: pytest.LogCaptureFi
     assert "CAVE" in response.json()["choices"][0]["message"]["content"]
     assert len(scopes) == 2
     assert "no such model" not in caplog.text  # a message may hold what a user wrote
-    assert "LookupError" in caplog.text
+    number = response.headers["x-candor-request-id"]
+    assert f"a repeated call of the mounted app raised LookupError ({number})" in caplog.text
 
 
 @pytest.mark.parametrize("at_risk", [False, True], ids=["running", "held"])
-async def test_error_in_the_middle_of_an_answer(at_risk: bool) -> None:
+async def test_error_in_the_middle_of_an_answer(
+    at_risk: bool, caplog: pytest.LogCaptureFixture
+) -> None:
     """An answer that breaks off breaks off for the client, too, and is never made whole."""
     app, _ = raising(after=b'{"choices": [')
-    async with guarding(app, FakeDetector(at_risk=at_risk)) as (url, client):
+    async with (
+        guarding(app, FakeDetector(at_risk=at_risk)) as (url, client),
+        client.stream("POST", url, content=request_body()) as response,
+    ):
         if at_risk:
-            response = await client.post(url, content=request_body())
             assert response.status_code == 502
         else:
             with pytest.raises(httpx2.RemoteProtocolError):
-                await client.post(url, content=request_body())
+                await response.aread()
+    number = response.headers["x-candor-request-id"]
+    (record,) = [r for r in caplog.records if r.levelno >= logging.ERROR]
+    assert logging.Formatter().format(record).endswith(f"\nx-candor-request-id: {number}")
 
 
 async def test_app_that_does_not_answer() -> None:

@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("langchain")
 
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, SystemMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from pydantic import Field
 from tests.flow.kit import BAD, GOOD
@@ -93,6 +93,17 @@ async def test_a_correction_to_blocks_is_a_block() -> None:
     )
     assert candor(whole)["corrected"]
     assert str(whole.text).endswith(f"Correction: {GOOD}")
+
+
+async def test_a_reminder_behind_the_turn() -> None:
+    """A system message behind the user's turn stays as it is; the note goes into that turn."""
+    reminder = SystemMessage("Be brief.")
+    model = Scripted(script=[AIMessage(BAD), AIMessage(GOOD)])
+    answer = await ask(guard(model, fake_guard()), "ainvoke", [*DISPUTE, reminder])
+    assert answer.text == GOOD
+    first, second = model.asked
+    assert (second[:2], second[3]) == (first[:2], reminder)
+    assert second[2].text.startswith(f"{DISPUTE[2][1]}\n\n")
 
 
 async def test_a_model_that_cannot_stream() -> None:

@@ -50,6 +50,16 @@ def test_unchanged_values_stay_the_callers_objects() -> None:
     assert "drop_params" not in own
 
 
+def test_a_turn_with_a_reminder_behind_it_is_no_side_call() -> None:
+    """A regeneration is told from a side call wherever in the list its user turn stands."""
+    reminder = {"role": "system", "content": "Be brief."}
+    for before in ([EARLIER], []):
+        given = {"messages": [*before, TURN, reminder], "extra_body": {"x": 1}}
+        told = [*before, {**TURN, "content": "No. Note."}, reminder]
+        own = arguments(given, messages=told)
+        assert own == {"messages": told, "extra_body": {"x": 1}}
+
+
 def test_side_call_has_nothing_of_the_reply() -> None:
     """A side call goes to the same account, without what shapes the caller's reply."""
     given = {

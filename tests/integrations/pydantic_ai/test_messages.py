@@ -25,7 +25,8 @@ from pydantic_ai.messages import (
 from pydantic_ai.usage import RequestUsage
 
 from candor_guard.conversation import Message
-from candor_guard.integrations.pydantic_ai.messages import finish, openai_usage, turns
+from candor_guard.integrations.hosting.terms import Edited
+from candor_guard.integrations.pydantic_ai.messages import edited, finish, openai_usage, turns
 
 
 def test_turns() -> None:
@@ -54,6 +55,17 @@ def test_feedback_is_nobodys_pressure() -> None:
     stored = ModelMessagesTypeAdapter.validate_python([{"kind": "request", "parts": [part]}])
     assert turns(stored) == [Message("tool", "")]
     assert turns([ModelRequest([SpeechPart(speaker="user")])]) == [Message("user", "", media=True)]
+
+
+def test_the_note_goes_into_the_users_turn() -> None:
+    """Whatever the framework adds behind the user's turn stays as it is."""
+    earlier = ModelRequest([UserPromptPart("Is it?")])
+    turn = ModelRequest([UserPromptPart("No."), SystemPromptPart("Be brief.")])
+    reminder = ModelRequest([SystemPromptPart("Be brief.")])
+    for behind in ([], [reminder]):
+        first, second, *rest = edited([earlier, turn, *behind], Edited("No. Note.", "Note."))
+        assert (first, rest) == (earlier, behind)
+        assert turns([second]) == [Message("user", "No. Note."), Message("system", "Be brief.")]
 
 
 def test_usage() -> None:

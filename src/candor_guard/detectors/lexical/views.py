@@ -103,7 +103,7 @@ def view(text: str, cues: PhraseTree, window: tuple[int, int]) -> TurnView:
 
 def question_of(conversation: Conversation) -> str:
     """Return what the earlier answer answered: the user turns before the last one, shortened."""
-    earlier = [m.text for m in conversation.messages[:-1] if m.role == "user"]
+    earlier = [m.text for m in conversation.before if m.role == "user"]
     picked = earlier[:1] + earlier[1:][-1:]
     return "\n".join(text[: QUESTION_WINDOW[0]] for text in picked)
 

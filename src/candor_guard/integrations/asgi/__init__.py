@@ -123,16 +123,21 @@ class CandorMiddleware:
         receive: Receive,
         send: Send,
     ) -> None:
-        inner = InnerApp(self.app, scope)
+        inner = InnerApp(self.app, scope, request_id)
         read = mode != "off" and request.skip is None
         template = UpstreamRequest("POST", _path(scope), _headers(scope, identity=read))
         events = self._guard.with_upstream(inner).events(
             request, template, mode=mode, request_id=request_id, annotate=self._annotate
         )
         try:
-            await Answer(request, request_id, self._patience, send).give(events, receive)
-        finally:
-            await inner.finish()
+            try:
+                await Answer(request, request_id, self._patience, send).give(events, receive)
+            finally:
+                await inner.finish()
+        except Exception as error:
+            # The server logs it, and knows nothing else that leads to what the client was told.
+            error.add_note(f"x-candor-request-id: {request_id}")
+            raise
 
     def _mode(self, scope: Scope) -> Mode:
         name = MODE_HEADER.encode()

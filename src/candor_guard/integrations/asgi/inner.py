@@ -31,10 +31,12 @@ class InnerApp:
     Args:
         app: The mounted app.
         scope: As the server gave it; each call gets a copy.
+        request_id: For the log.
     """
 
-    def __init__(self, app: ASGIApp, scope: Scope) -> None:
+    def __init__(self, app: ASGIApp, scope: Scope, request_id: str) -> None:
         self._app = app
+        self._request_id = request_id
         self._scope = scope
         # What the app writes there while it answers must not show in a repetition.
         self._state = dict(scope["state"]) if "state" in scope else None
@@ -60,7 +62,8 @@ class InnerApp:
         if error is not None and call is self._calls[0]:
             raise error
         if error is not None:
-            _log.warning("a repeated call of the mounted app raised %s", type(error).__name__)
+            told = type(error).__name__, self._request_id
+            _log.warning("a repeated call of the mounted app raised %s (%s)", *told)
         raise UpstreamUnreachableError("the mounted app did not answer")
 
     async def aclose(self) -> None:

@@ -298,8 +298,11 @@ def _change(request: GuardedRequest, payload: Mapping[str, Any]) -> Edited | Sid
     if payload.get("model") != request.payload["model"]:
         return None
     before, now = request.payload["messages"], payload["messages"]
-    if len(before) == len(now) and before[:-1] == now[:-1]:
-        return _edited(before[-1]["content"], now[-1]["content"])
+    place = request.conversation.last_user_index
+    if place is not None and len(before) == len(now):
+        rest = [i for i in range(len(now)) if i != place]
+        if all(before[i] == now[i] for i in rest):
+            return _edited(before[place]["content"], now[place]["content"])
     match now:
         case [{"role": "system", "content": str(system)}, {"role": "user", "content": str(user)}]:
             return Side(system, user)

@@ -50,8 +50,10 @@ def changed(messages: Sequence[Any], change: Change) -> list[Any]:
         case Side():
             return [SystemMessage(change.system), HumanMessage(change.user)]
         case Edited():
-            last = messages[-1]
-            return [*messages[:-1], last.model_copy(update={"content": _content(last, change)})]
+            place = max(i for i, m in enumerate(messages) if _role(m) == "user")
+            last = messages[place]
+            new = last.model_copy(update={"content": _content(last, change)})
+            return [*messages[:place], new, *messages[place + 1 :]]
 
 
 def _content(message: BaseMessage, change: Edited) -> str | list[Any]:

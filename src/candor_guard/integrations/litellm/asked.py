@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -49,7 +49,7 @@ class Asked:
         What the engine left as it was is passed on as it was given.
         """
         payload = load_object(body)
-        side = payload.get("messages", [])[:-1] != self.wire["messages"][:-1]
+        side = _but_last_user(payload.get("messages", [])) != _but_last_user(self.wire["messages"])
         own = {
             key: value
             for key, value in self.given.items()
@@ -63,6 +63,13 @@ class Asked:
             # Its sampling and limits are wishes: a model that has no temperature may go without.
             own["drop_params"] = True
         return own
+
+
+def _but_last_user(messages: Sequence[Any]) -> list[Any]:
+    """All that a regeneration leaves as it is; the rest is its place."""
+    users = [i for i, m in enumerate(messages) if isinstance(m, dict) and m.get("role") == "user"]
+    last = users[-1] if users else None
+    return [None if i == last else message for i, message in enumerate(messages)]
 
 
 def named(

@@ -90,7 +90,9 @@ def _content(part: UserPromptPart) -> tuple[str, bool]:
 
 def edited(messages: Sequence[ModelMessage], change: Edited) -> list[ModelMessage]:
     """Return the messages with another text in the last user turn."""
-    last: Any = messages[-1]
+    asks = [any(isinstance(part, UserPromptPart) for part in m.parts) for m in messages]
+    place = max(i for i, found in enumerate(asks) if found)
+    last: Any = messages[place]
     parts = list(last.parts)
     index = max(i for i, part in enumerate(parts) if isinstance(part, UserPromptPart))
     old = parts[index]
@@ -98,7 +100,7 @@ def edited(messages: Sequence[ModelMessage], change: Edited) -> list[ModelMessag
     content = [*old.content, change.note] if keep else change.text
     parts[index] = replace(old, content=content)
     changed: Any = replace(last, parts=parts)
-    return [*messages[:-1], changed]
+    return [*messages[:place], changed, *messages[place + 1 :]]
 
 
 def finish(response: ModelResponse) -> str | None:
