@@ -1,4 +1,4 @@
-"""Measure what the proxy adds: python -m benchmarks.overhead [--quick] [--litellm-python PATH].
+"""Measure what the proxy adds: python -m benchmarks.overhead [--quick] [--granian] ...
 
 A mock upstream and this load generator share one core, the servers under test have the other. Every
 server is a process of its own; all but the one that is measured are suspended. They are asked in
@@ -20,7 +20,7 @@ from typing import Any
 from benchmarks.inference.runtime import NotInstalledError
 from benchmarks.loopback import NotStartedError
 from benchmarks.machine import describe
-from benchmarks.overhead import figures, model, plots, tables
+from benchmarks.overhead import figures, granian_app, model, peers, plots, tables
 from benchmarks.overhead.contenders import CONTENDERS, WORST
 from benchmarks.overhead.load import AnswerError
 from benchmarks.overhead.measure import Plan, Stage, streams, whole_replies
@@ -41,10 +41,15 @@ def main() -> int:
     """Run the whole comparison, print it and write it down."""
     args = _arguments()
     plan = _QUICK if args.quick else Plan(rounds=args.rounds, seconds=args.seconds)
-    litellm = _litellm(args.litellm_python)
-    setup = {**describe(_PACKAGES), "detector": args.detector}
+    there = peers.there({peer.name: getattr(args, f"{peer.name}_python") for peer in peers.PEERS})
+    no_granian = granian_app.missing() if args.granian else None
+    for line in (*there.left_out, *([no_granian] if no_granian else [])):
+        print(line, file=sys.stderr)
+    granian = args.granian and no_granian is None
+    packages = (*_PACKAGES, *(["granian"] if granian else []))
+    setup = {**describe(packages), "detector": args.detector, "peers": there.versions}
     try:
-        with stand(args.detector, litellm) as running:
+        with stand(args.detector, there.pythons, granian=granian) as running:
             report = {"setup": setup, **_measure(running, plan, args.detector)}
     except (NotStartedError, NotInstalledError, AnswerError, ValueError) as error:
         print(f"overhead: {error}", file=sys.stderr)
@@ -69,21 +74,17 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=_FULL.rounds, help="default %(default)s")
     parser.add_argument("--seconds", type=float, default=_FULL.seconds, help="of each stretch")
     parser.add_argument("--detector", default=DEFAULT, help="lexical, relation or a folder")
+    for peer in peers.PEERS:
+        flag, needed = f"--{peer.name}-python", f"an interpreter with {peer.requirement}"
+        parser.add_argument(
+            flag, type=Path, metavar="PATH", dest=f"{peer.name}_python", help=needed
+        )
     parser.add_argument(
-        "--litellm-python", type=Path, metavar="PATH", help="an interpreter with litellm[proxy]"
+        "--granian", action="store_true", help="the proxy and the floor under Granian as well"
     )
     parser.add_argument("--quick", action="store_true", help="tiny counts; says nothing, runs")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="default: benchmarks/results")
     return parser.parse_args()
-
-
-def _litellm(python: Path | None) -> Path | None:
-    if python is None:
-        print("LiteLLM proxy left out: no --litellm-python PATH", file=sys.stderr)
-    elif not python.is_file():
-        print(f"LiteLLM proxy left out: there is no {python}", file=sys.stderr)
-        python = None
-    return python
 
 
 def _measure(running: dict[str, Running], plan: Plan, detector: str) -> dict[str, Any]:

@@ -74,6 +74,17 @@ def answered(port: int, request: bytes, patience: float = 30.0) -> bytes:
     Raises:
         OSError: If nobody listens, or the connection breaks off.
     """
+    return exchanged(port, request, patience)[0]
+
+
+def exchanged(port: int, request: bytes, patience: float = 30.0) -> tuple[bytes, bytes]:
+    """Send one request over a connection of its own; returns head and body of the answer.
+
+    The body of an answer in chunks has the chunks' sizes in it.
+
+    Raises:
+        OSError: If nobody listens, or the connection breaks off.
+    """
     with socket.create_connection(("127.0.0.1", port), timeout=patience) as connection:
         connection.sendall(request)
         received = b""
@@ -81,7 +92,8 @@ def answered(port: int, request: bytes, patience: float = 30.0) -> bytes:
             if not (data := connection.recv(1 << 16)):
                 raise ConnectionResetError("closed before its answer was complete")
             received += data
-    return received.partition(b"\r\n\r\n")[0] + b"\r\n"
+    head, _, body = received.partition(b"\r\n\r\n")
+    return head + b"\r\n", body
 
 
 def _complete(received: bytes) -> bool:

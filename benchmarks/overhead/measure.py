@@ -73,7 +73,7 @@ def whole_replies(stage: Stage, plan: Plan) -> dict[Load, Cells]:
     loads[f"open loop, {plan.rate:g}/s"] = {}
     for contender in _turns(stage.contenders, plan.rounds):
         server = stage.running[contender.server]
-        traffic = Traffic(stage.kinds, contender.at_risk, expected=contender.expected)
+        traffic = _traffic(stage, contender)
         with _awake(server):
             for load, count in zip(loads, (*plan.connections, None), strict=True):
                 run = (
@@ -95,9 +95,11 @@ def streams(stage: Stage, plan: Plan, gap_ms: float) -> dict[Load, Cells]:
     turns = (*_turns(streamed, 1), *_turns(quick, plan.stream_rounds - 1))
     for contender in turns:
         server = stage.running[contender.server]
-        traffic = Traffic(stage.kinds, contender.at_risk, stream=True, expected=contender.expected)
+        traffic = _traffic(stage, contender, stream=True)
         with _awake(server):
             for load, count in zip(loads, plan.connections, strict=True):
+                if count > contender.most_streams:
+                    continue
                 alone = bool(gap_ms) and count == 1
                 seconds = plan.paced_seconds if alone else plan.stream_seconds
                 run = closed_loop(server.port, traffic, count, seconds)
@@ -108,6 +110,13 @@ def streams(stage: Stage, plan: Plan, gap_ms: float) -> dict[Load, Cells]:
 def order(port: int, what: str, value: float) -> None:
     """Tell the mock upstream how fast (``gap``, in ms) or how much (``words``) to answer."""
     answered(port, f"POST /{what}/{value:g} HTTP/1.1\r\ncontent-length: 0\r\n\r\n".encode())
+
+
+def _traffic(stage: Stage, contender: Contender, *, stream: bool = False) -> Traffic:
+    return Traffic(
+        stage.kinds, contender.at_risk, stream=stream, expected=contender.expected,
+        route=stage.running[contender.server].server.route,
+    )  # fmt: skip
 
 
 def _turns(contenders: Sequence[Contender], rounds: int) -> Sequence[Contender]:

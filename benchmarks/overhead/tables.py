@@ -23,13 +23,13 @@ def render(report: Mapping[str, Any]) -> str:
 
 
 def _loads(title: str, rows: Mapping[str, Mapping[str, float]], *, streamed: bool) -> str:
-    head = f"{'n':>7}{'added p50':>11}{'(rounds)':>18}{'p95':>9}{'p99':>9}{'req/s':>9}{'CPU':>8}"
+    head = f"{'n':>7}{'added p50':>11}{'(rounds)':>20}{'p95':>9}{'p99':>9}{'req/s':>9}{'CPU':>8}"
     head += f"{'1st tok':>9}{'p99':>9}{'gap p99':>9}" if streamed else ""
     lines = [f"{title}: ms; added to the last byte", f"{'':{_WIDTH}}{head}"]
     for name, row in rows.items():
         spread = f"{row['added_last_p50_low_ms']:.2f} to {row['added_last_p50_high_ms']:.2f}"
         line = (
-            f"{name:{_WIDTH}}{row['n']:7.0f}{row['added_last_p50_ms']:11.3f}{spread:>18}"
+            f"{name:{_WIDTH}}{row['n']:7.0f}{row['added_last_p50_ms']:11.3f}{spread:>20}"
             f"{row['added_last_p95_ms']:9.2f}{row['added_last_p99_ms']:9.2f}"
             f"{row['requests_per_s']:9.0f}{row['cpu_ms']:8.3f}"
         )

@@ -14,16 +14,34 @@ from dataclasses import dataclass
 from itertools import cycle
 from typing import Any
 
+from benchmarks.overhead.disputes import DISPUTES
 from candor_proxy.demo.conversations import load_conversations
 
 _MARK = "00000000"
+_ROLES = ("user", "assistant", "user")
 _HEAD = (
-    "POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1\r\n"
+    "POST {path} HTTP/1.1\r\nhost: 127.0.0.1\r\n"
     "content-type: application/json\r\naccept: */*\r\nuser-agent: benchmark\r\n"
-    "authorization: Bearer sk-none\r\ncontent-length: {}\r\n\r\n"
+    "authorization: Bearer sk-none\r\ncontent-length: {length}\r\n\r\n"
 )
 _ANY = re.compile(b"")
 _PATTERN = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """How a server is asked for a chat.
+
+    Attributes:
+        path: Of its URL.
+        model: What it calls the mock's model.
+    """
+
+    path: str = "/v1/chat/completions"
+    model: str = "mock"
+
+
+USUAL = Route()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,20 +71,27 @@ class Kinds:
 
 
 def conversations() -> list[list[dict[str, str]]]:
-    """Return the demo's conversations; each begins with a system turn."""
+    """Return the demo's conversations and `DISPUTES`; each begins with a system turn."""
+    system = {"role": "system", "content": f"You are a helpful assistant. Chat {_MARK}."}
+    disputes = [
+        [{"role": role, "content": text} for role, text in zip(_ROLES, turns, strict=True)]
+        for turns in DISPUTES
+    ]
     return [
-        [{"role": "system", "content": f"You are a helpful assistant. Chat {_MARK}."}, *c.messages]
-        for c in load_conversations()
+        [system, *messages] for messages in (*(c.messages for c in load_conversations()), *disputes)
     ]
 
 
 def request_bytes(
-    messages: Sequence[Mapping[str, str]], *, stream: bool = False, number: int = 0
-) -> bytes:
+    messages: Sequence[Mapping[str, str]], *, stream: bool = False, number: int = 0,
+    route: Route = USUAL,
+) -> bytes:  # fmt: skip
     """Return a whole HTTP request with that number in its first turn."""
-    payload: dict[str, Any] = {"model": "mock", "messages": list(messages), "stream": stream}
+    payload: dict[str, Any] = {
+        "model": route.model, "messages": list(messages), "stream": stream,
+    }  # fmt: skip
     body = json.dumps(payload).encode().replace(_MARK.encode(), b"%08d" % number)
-    return _HEAD.format(len(body)).encode() + body
+    return _HEAD.format(path=route.path, length=len(body)).encode() + body
 
 
 class Traffic:
@@ -77,15 +102,16 @@ class Traffic:
         at_risk: Share of conversations at risk, in whole per cent.
         stream: Whether streams are asked for.
         expected: Patterns in the heads of answers, by whether the conversation is at risk.
+        route: How the server is asked.
     """
 
     def __init__(
         self, kinds: Kinds, at_risk: int, *, stream: bool = False,
-        expected: Callable[[bool], re.Pattern[bytes]] = lambda _: _ANY,
+        expected: Callable[[bool], re.Pattern[bytes]] = lambda _: _ANY, route: Route = USUAL,
     ) -> None:  # fmt: skip
         self._number = 0
         self._parts = {
-            risky: cycle([_split(messages, stream=stream) for messages in chosen])
+            risky: cycle([_split(messages, stream=stream, route=route) for messages in chosen])
             for risky, chosen in ((False, kinds.plain), (True, kinds.at_risk))
         }
         self._expected = {risky: expected(risky) for risky in (False, True)}
@@ -99,8 +125,11 @@ class Traffic:
         return Request(b"%s%08d%s" % (before, self._number, after), self._expected[risky])
 
 
-def _split(messages: Sequence[Mapping[str, str]], *, stream: bool) -> tuple[bytes, bytes]:
-    before, _, after = request_bytes(messages, stream=stream).partition(_MARK.encode())
+def _split(
+    messages: Sequence[Mapping[str, str]], *, stream: bool, route: Route
+) -> tuple[bytes, bytes]:
+    whole = request_bytes(messages, stream=stream, route=route)
+    before, _, after = whole.partition(_MARK.encode())
     return before, after
 
 

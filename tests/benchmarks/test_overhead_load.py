@@ -150,7 +150,7 @@ def test_traffic_keeps_its_mix_and_repeats_nothing() -> None:
     assert all(told == true for told, true in lengths)
 
 
-def test_conversations_are_the_demos() -> None:
+def test_conversations_are_numbered_questions() -> None:
     """Every conversation ends with its user's turn, and has room for a number."""
     found = conversations()
     assert len(found) > 10
