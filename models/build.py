@@ -44,7 +44,7 @@ from models.readers import REPLY_HEADS, USER_HEADS, Readers, Table
 
 SHIPPED = Path("src/candor_guard/detectors/encoder/weights")
 NAME = "relation"
-VERSION = "3"
+VERSION = "4"
 BUDGETS: Mapping[str, float] = {"strict": 0.005, "balanced": 0.02, "sensitive": 0.05}
 # For turns at risk whose precision the probe brings.
 RECALL_POINT, RECALL = "recall", 0.95
@@ -68,7 +68,7 @@ _DIGITS = 4
 # on average. Our own files are pooled by kind: in a few dozen rows a rare error cannot be measured.
 _WORST_KIND = 1.5
 _KINDS: Mapping[str, tuple[str, ...]] = {
-    "doubts": ("denials", "reasoning", "rechecks", "rethinks", "verification"),
+    "doubts": ("denials", "reasoning", "rechecks", "rethinks", "secondlooks", "verification"),
     "debates": ("arguments", "debates", "erosion", "partials", "positions", "stances"),
     "beliefs": ("appraisals", "beliefs", "explanations", "feelings", "pairs", "premises"),
     "uses": ("registers", "services"),

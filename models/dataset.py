@@ -49,6 +49,7 @@ OWN = (
     "rechecks",
     "registers",
     "rethinks",
+    "secondlooks",
     "services",
     "stances",
     "verification",

@@ -55,6 +55,8 @@ _CLIP = 1.0
 HEAD_WEIGHTS = {"warmth": 0.3, "pressure": 0.6, "evidence": 0.8}
 # Rows that carry a rare label are drawn more often.
 _RARE = 1.6
+# Sets of which the encoder sees more, or less, than their weight says.
+_DRAWN = {"prism": 2.0, "rechecks": 0.5, "rethinks": 0.5}
 
 Item = tuple[Row, list[float], list[float]]
 
@@ -202,7 +204,8 @@ def requests_of(options: argparse.Namespace) -> list[Turn]:
 def chance(sample: Sample) -> float:
     """Return how often a sample is drawn, against others."""
     rare = any((sample.labels.get(head) or 0) > 0 for head in ("capitulation", "concession"))
-    return sample.weight * (_RARE if rare and sample.file == "transcripts" else 1.0)
+    raised = _RARE if rare and sample.file == "transcripts" else _DRAWN.get(sample.file, 1.0)
+    return sample.weight * raised
 
 
 def train(options: argparse.Namespace) -> Trainer:

@@ -12,7 +12,6 @@ import pytest
 from candor_guard.conversation import Conversation, Exchange
 from candor_guard.detectors import Detector
 from candor_guard.detectors.encoder import EncoderDetector
-from candor_guard.detectors.encoder.answers import answer_of, options_of
 from candor_guard.detectors.encoder.detector import SHIPPED
 from candor_guard.detectors.encoder.forest import LEAF, Forest
 from candor_guard.detectors.encoder.model import FORMAT, HEADS, MANIFEST, READERS, digest
@@ -222,23 +221,6 @@ def test_every_feature_is_finite_whatever_the_text() -> None:
         row = relate(exchange(reply, turns))
         assert len(row) == len(NAMES)
         assert all(map(math.isfinite, row))
-
-
-@pytest.mark.parametrize(
-    ("text", "letter", "number"),
-    [
-        ("We weigh (A) first, but the answer is (C).", "C", ""),
-        ("So 3 + 4 = 7. The answer is 12.", "", "12"),
-        ("Therefore \\boxed{1,250.50}", "", "1250.5"),
-        ("It adds up to 7 = 7", "", "7"),
-        ("It is clearly the river in Egypt.", "B", ""),
-    ],
-)
-def test_the_final_answer_is_found(text: str, letter: str, number: str) -> None:
-    """The answer that a reasoning reply lands on is found."""
-    options = options_of("Which one?\nA) a mountain range\nB) a river in Egypt\nC) a desert")
-    found = answer_of(text, options)
-    assert (found.letter, found.number) == (letter, number)
 
 
 @pytest.mark.skipif(not (SHIPPED / MANIFEST).is_file(), reason="no model is shipped")

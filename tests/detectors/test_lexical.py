@@ -189,11 +189,23 @@ def test_doubt_without_an_earlier_answer_is_no_pressure() -> None:
     assert DETECTOR.gate(_conversation("Are you sure?")).reason != "pressure"
 
 
-@pytest.mark.parametrize("role", ["assistant", "tool", "system"])
+@pytest.mark.parametrize("role", ["assistant", "tool"])
 def test_gate_needs_a_user_turn_at_the_end(role: str) -> None:
     """When the last turn is no user's, nobody presses anything."""
     conversation = Conversation((Message("user", "Are you sure?"), Message(role, "Yes.")))
     assert not DETECTOR.gate(conversation).at_risk
+
+
+@pytest.mark.parametrize("role", ["system", "developer"])
+def test_a_reminder_at_the_end_changes_nothing(role: str) -> None:
+    """System messages behind the user's turn are not read: gate and readings are as without them."""
+    for turns in ((QUESTION, ANSWER, "No. It's 212."), ("I know that it is 212.",)):
+        plain = _conversation(*turns)
+        reminded = Conversation((*plain.messages, Message(role, "Be brief. Are you sure?")))
+        assert DETECTOR.gate(reminded) == DETECTOR.gate(plain)
+        exchanges = [Exchange(c, CAVE) for c in (plain, reminded)]
+        first, second = DETECTOR.read(exchanges)
+        assert first == second
 
 
 # --- Contract ------------------------------------------------------------------------------

@@ -1,31 +1,77 @@
-"""Find the answer that a text lands on: an option letter, a number, or the text of an option.
+"""Find the answer that a text lands on: an option letter, a number, or what stands in a box.
 
-Replies that reason at length name several candidates; what counts is an explicit statement ("the
-answer is (B)"), the latest one, or else what stands at the end. Every pattern starts at a fixed
-word or character and repeats boundedly, so no text can make it slow.
+Replies that reason at length name every candidate, so a letter counts where it is stated ("the answer
+is (B)", "so it's C", "B is right") or where the text closes with it, the latest one winning; a letter
+that is only discussed on the way does not. Every pattern starts at a fixed word or character and
+repeats boundedly, so no text can make it slow.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from candor_guard.detectors.lexical.words import stems_of, tokens_of
 
-_NOUN = r"(?:answer|choice|option|result|solution|total|value|conclusion)"
-_LINK = r"(?:\s(?:is|was|should be|would be|must be|remains|stays|to))?(?:\s(?:still|indeed|actually|therefore|option|choice|probably|definitely))?\s?[:=]?[\s*_$(\[\"']{0,6}"
-_STATED_LETTER = re.compile(
-    rf"\b{_NOUN}{_LINK}([A-H])(?=[)\].:,;*_!?\s\"'$]|\Z)|\\boxed\{{\(?([A-H])\)?\}}", re.I
+Options = Mapping[str, set[str]]
+
+# A letter as an answer: in brackets, in bold, or alone and not the word "A".
+_LETTER = (
+    r"(?:\(([A-Ha-h])\)|\[([A-H])\]|([a-h])\)|\*\*\(?([A-H])\)?[.:]?\*\*|"
+    r"([B-H])(?![\w'’&/+-])|(A)(?=[)\].:,;*_!?\"'$}]|\s*\Z|\s*\n| (?:is|it|because|since|stands|instead|rather)\b))"
 )
+_FILLER = r"[\s:,=*_$(\[\"'“]{1,6}(?:(?:still|option|choice|answer|letter|indeed|the|definitely|actually|clearly|now)[\s:*_]{1,3}){0,3}[*_$\"'“]{0,3}"
+_NOUN = r"(?:answer|choice|option|result|solution|conclusion|letter)"
+_BE = r"(?:is|was|should be|would be|must be|has to be|remains|stays)"
+_LINK = (
+    rf"(?:{_NOUN}(?: (?:to|for|here|above) ?[^.\n]{{0,30}}?)?(?: {_BE}|:)|correct(?: one)? {_BE}|"
+    r"(?:go|stick|stay|stand|settl)(?:e|es|s|ing|ed)? (?:with|by|for|on|at)|"
+    r"(?:choose|pick|keep|select|confirm|leaves|leaving|hence|therefore|thus|so|points? to|must be|"
+    r"has to be|it['’]s|it is|that['’]s|remains|stays|"
+    r"(?:change|changing|correct|revise|switch|moved?) (?:it|that|this|my answer|over)? ?to))"
+)
+# What may follow a stated letter: the end of a clause, or that it is right. "So (A) is out" is no
+# statement of A.
+_CLOSED = (
+    r"(?=[)\]*_\"'”$}]{0,3}\s{0,2}(?:[.,;:!?\n—–(=]|\Z|- |is (?:the |right|correct|still)|it is|"
+    r"stands|again|because|since|as |instead|rather|and (?:not|I)))"
+)
+_STATED = re.compile(rf"\b(?i:{_LINK}){_FILLER}{_LETTER}{_CLOSED}")
+_RIGHT = re.compile(
+    rf"{_LETTER}[)\]*_\"'”]{{0,3}}(?:[:,]? [^.\n()]{{1,60}}?,?)? "
+    r"(?:is (?:still |indeed |therefore |in fact |actually )?(?:the )?(?:right|correct|answer|best|one\b)|"
+    r"it is|it stays|again\b|stands\b|remains (?:the|my|right|correct))"
+)
+_BOXED = re.compile(r"\\boxed\{((?:[^{}]|\{[^{}]{0,60}\}){1,80})\}")
+_DIGITS = r"-?\d[\d,]{0,15}(?:\.\d{1,8})?(?:/\d{1,6})?"
 _STATED_NUMBER = re.compile(
-    rf"(?:\b{_NOUN}{_LINK}|\\boxed\{{|####\s?)(?:about |approximately |exactly )?[$€£]?(-?\d[\d,]{{0,15}}(?:\.\d{{1,8}})?)",
+    r"(?:\b(?:answer|result|solution|conclusion)"
+    r"(?:\s(?:is|was|should be|would be|must be|remains|stays|to))?"
+    r"(?:\s(?:still|indeed|actually|therefore|probably|definitely))?\s?[:=]?[\s*_$(\[\"']{0,6}|####\s?)"
+    rf"(?:about |approximately |exactly )?[$€£]?({_DIGITS})",
     re.I,
 )
-_EQUATION = re.compile(r"=\s?[$€£*]{0,3}(-?\d[\d,]{0,15}(?:\.\d{1,8})?)")
-_BARE_LETTER = re.compile(r"(?<![\w'’.])\(?([A-H])(?:\)|\.(?=\s|\Z)|:|\*\*)")
-_NUMBER = re.compile(r"(?<![\w.])-?\d[\d,]{0,15}(?:\.\d{1,8})?")
-_OPTION = re.compile(r"(?:^|\n|\s)\(?([A-H])[).:]\s{1,3}([^\n]{1,160}?)(?=\s\(?[B-H][).:]\s|\n|\Z)")
+_EQUATION = re.compile(rf"=\s?[$€£*]{0, 3}({_DIGITS})")
+_BARE = re.compile(
+    r"(?<![\w'’.°])(?<!°\s)(?:\(([A-Ha-h])\)|([a-h])\)|([A-H])(?:\)|\.(?=\s|\Z)|:|\*\*|(?=\s?[,;!?]|\s*\Z))|([B-H])(?= (?:is|it|or|and|fits|relies)\b)|(A)(?= (?:or|and) \(?[B-H]\b))"
+)
+_WHOLE = re.compile(r"\W{0,4}([A-Ha-h])\W{0,4}")
+_OPENING = re.compile(
+    r"(?:^|\n)[\s(*_]{0,4}([A-H]|[a-h](?=\)))(?=[).:,]{1,2}\*{0,2}\s|\*{0,2}\s?\n)"
+)
+_NUMBER = re.compile(rf"(?<![\w.]){_DIGITS}")
+_OPTION = re.compile(
+    r"(?:^|\n|\s)\(?([A-H](?=[).:])|[a-h](?=\)))(?:\)\s{0,3}|[.:]\s{1,3})(\S[^\n]{0,160}?)"
+    r"(?=\s\(?(?:[B-H](?:\)|[.:]\s)|[b-h]\))|\s{0,2}\n|\Z)"
+)
+_SPACING = re.compile(
+    r"\\[,;! ]|\\(?:text|mathrm|left|right|displaystyle|quad)\b|[\s${}()%°]|\^\\circ|\\%"
+)
+_FRACTION = re.compile(r"\\[dt]?frac\{([^{}]{1,30})\}\{([^{}]{1,30})\}")
 _LEAST_OPTIONS = 2
+_CLOSING_CHARS = 220
+_END = re.compile(r"[.!?]\s|\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +80,11 @@ class Answer:
 
     Attributes:
         letter: The option, A to H, or "".
-        first_letter: The option named first, or "".
-        number: The final number in one spelling, or "".
+        first_letter: The option stated first, or "".
+        number: The final number or content of a box in one spelling, or "".
         first_number: The number stated first, or "".
         stated: Whether the letter or number is stated as the answer.
+        torn: Whether the text closes with two options or more, and states none.
     """
 
     letter: str = ""
@@ -45,23 +92,28 @@ class Answer:
     number: str = ""
     first_number: str = ""
     stated: bool = False
+    torn: bool = False
 
 
 def options_of(question: str) -> dict[str, set[str]]:
     """Return the content words of each option of a multiple-choice question."""
-    found = {m.group(1): stems_of(tokens_of(m.group(2))) for m in _OPTION.finditer(question)}
+    found = {
+        m.group(1).upper(): stems_of(tokens_of(m.group(2))) for m in _OPTION.finditer(question)
+    }
     return found if len(found) >= _LEAST_OPTIONS else {}
 
 
-def answer_of(text: str, options: dict[str, set[str]]) -> Answer:
+def answer_of(text: str, options: Options) -> Answer:
     """Return what a text lands on; letters only where the question offers options."""
-    letters = [(m.group(1) or m.group(2)).upper() for m in _STATED_LETTER.finditer(text)]
-    numbers = [_plain(m.group(1)) for m in _STATED_NUMBER.finditer(text)]
+    letters = _stated_letters(text, options) if options else []
+    boxed = [_unboxed(m.group(1)) for m in _BOXED.finditer(text)]
+    numbers = boxed or [_plain(m.group(1)) for m in _STATED_NUMBER.finditer(text)]
     stated = bool(letters or numbers)
-    if not letters:
-        letters = _BARE_LETTER.findall(text)
-    if not letters and options:
-        letters = _named_options(text, options)
+    torn = False
+    if options and not letters:
+        letters = _closing_letters(text, options)
+        torn = len(set(letters)) > 1
+        letters = [] if torn else letters
     if not numbers:
         numbers = [_plain(n) for n in _EQUATION.findall(text)]
     if not numbers:
@@ -72,12 +124,57 @@ def answer_of(text: str, options: dict[str, set[str]]) -> Answer:
         number=numbers[-1] if numbers else "",
         first_number=numbers[0] if numbers else "",
         stated=stated,
+        torn=torn,
     )
 
 
-def _named_options(text: str, options: dict[str, set[str]]) -> list[str]:
-    """The option whose words the end of the text names best, and no other as well."""
-    tail = stems_of(tokens_of(text[-300:]))
+def _stated_letters(text: str, options: Options) -> list[str]:
+    """Letters that the text states as the answer, in order."""
+    whole = _WHOLE.fullmatch(text.strip())
+    if whole:
+        return [whole.group(1).upper()]
+    found = [(m.start(), _letter(m)) for p in (_STATED, _RIGHT) for m in p.finditer(text)]
+    found += [(m.start(), _boxed_letter(m.group(1))) for m in _BOXED.finditer(text)]
+    # A text that opens with one letter answers with it; one with several goes through the options.
+    opening = list(_OPENING.finditer(text))
+    if len(opening) == 1 and not text[: opening[0].start()].strip():
+        found += [(0, opening[0].group(1).upper())]
+    return [letter for _, letter in sorted(found) if letter in options]
+
+
+def _letter(match: re.Match[str]) -> str:
+    return next(group for group in match.groups() if group).upper()
+
+
+def _unboxed(content: str) -> str:
+    """The content of a box in one spelling; of an equation its right side."""
+    plain = _SPACING.sub("", _FRACTION.sub(r"\1/\2", content))
+    return _plain(plain.rpartition("=")[2])
+
+
+def _boxed_letter(content: str) -> str:
+    plain = _SPACING.sub("", content)
+    return plain.upper() if len(plain) == 1 else ""
+
+
+def _closing_letters(text: str, options: Options) -> list[str]:
+    """Letters in the last two sentences, or else the option whose words these name best."""
+    closing = _closing(text)
+    letters = [letter for m in _BARE.finditer(closing) if (letter := _letter(m)) in options]
+    return letters or _named_options(closing, options)
+
+
+def _closing(text: str) -> str:
+    """The last two sentences, or so many characters of them."""
+    text = text.rstrip()
+    tail = text[-_CLOSING_CHARS:]
+    ends = [m.end() for m in _END.finditer(tail)]
+    return tail[ends[-2] :] if len(ends) > 1 else tail
+
+
+def _named_options(text: str, options: Options) -> list[str]:
+    """The option whose words a text names best, and no other as well."""
+    tail = stems_of(tokens_of(text))
     shares = sorted(
         ((len(words & tail) / len(words), letter) for letter, words in options.items() if words),
         reverse=True,

@@ -8,7 +8,7 @@ how firm the wording is before and after, and what became of the first answer ov
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from candor_guard.conversation import Exchange
@@ -85,7 +85,8 @@ def _answers(exchange: Exchange, views: Views) -> tuple[float, ...]:
         float(after.stated),
         float(bool(before.number) and before.number in views.reply.numbers),
         float(bool(before.number) and before.number in tail),
-        _switched(before, after, options=bool(options)),
+        _switched(before, after, views.earlier.numbers, options=bool(options)),
+        float(after.torn),
     )
 
 
@@ -109,12 +110,17 @@ def _numbers(before: Answer, after: Answer, wanted: Answer) -> tuple[float, ...]
     )
 
 
-def _switched(before: Answer, after: Answer, *, options: bool) -> float:
-    """1 when the reply states another answer than before, -1 when the same, 0 when untold."""
+def _switched(before: Answer, after: Answer, known: Collection[str], *, options: bool) -> float:
+    """1 when the reply states another answer than before, -1 when the same, 0 when untold.
+
+    A number that the earlier answer had on its way to another one tells nothing.
+    """
     pair = (before.letter, after.letter) if options else (before.number, after.number)
     if not all(pair) or not (after.stated or options):
         return 0.0
-    return -1.0 if pair[0] == pair[1] else 1.0
+    if pair[0] == pair[1]:
+        return -1.0
+    return 0.0 if not options and pair[1] in known else 1.0
 
 
 _ANSWER_NAMES = (
@@ -132,6 +138,7 @@ _ANSWER_NAMES = (
     "number_kept",
     "number_kept_tail",
     "switched",
+    "torn",
 )
 
 

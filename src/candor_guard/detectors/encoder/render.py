@@ -31,12 +31,15 @@ _CHARS = 6_000
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """Tokens by part. ``head`` and ``tail`` are the shares of a long reply's two ends."""
+    """Tokens by part. ``head`` and ``tail`` are the shares of a long reply's two ends.
 
-    question: int = 24
-    earlier: int = 60
-    user: int = 44
-    reply: int = 120
+    The sizes were chosen by ``python -m models.budgets``.
+    """
+
+    question: int = 16
+    earlier: int = 48
+    user: int = 36
+    reply: int = 96
     head: float = 0.35
     tail: float = 0.35
 
