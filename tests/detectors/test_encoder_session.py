@@ -131,7 +131,7 @@ def test_where_nothing_was_answered_nothing_is_pressed(
     detector: EncoderDetector, tmp_path: Path
 ) -> None:
     """A first message is held for a claim only; a gate that knows none leaves it to the linear one."""
-    plain = conversation(("user", "How often should I water a monstera?"))
+    plain = conversation(("user", "How do I center a div in CSS?"))
     assert not detector.gate(plain).at_risk
     folder = with_encoder_entry(tmp_path, {"gate": {"pressure": -99.0}})
     pressing = EncoderDetector(folder)
