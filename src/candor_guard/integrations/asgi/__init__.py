@@ -134,7 +134,7 @@ class CandorMiddleware:
                 await Answer(request, request_id, self._patience, send).give(events, receive)
             finally:
                 await inner.finish()
-        except Exception as error:
+        except Exception as error:  # whatever it is: it is only noted upon, and raised on
             # The server logs it, and knows nothing else that leads to what the client was told.
             error.add_note(f"x-candor-request-id: {request_id}")
             raise
