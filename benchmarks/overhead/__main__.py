@@ -12,11 +12,11 @@ absolute times differ from machine to machine. Linux only, two cores.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 from typing import Any
 
+from benchmarks.commandline import add_common, parser_of, write
 from benchmarks.inference.runtime import NotInstalledError
 from benchmarks.loopback import NotStartedError
 from benchmarks.machine import describe
@@ -26,9 +26,8 @@ from benchmarks.overhead.load import AnswerError
 from benchmarks.overhead.measure import Plan, Stage, streams, whole_replies
 from benchmarks.overhead.stand import Running, sort_conversations, stand
 from candor_guard.detectors.encoder.detector import SHIPPED
-from candor_guard.detectors.shipped import DEFAULT, ENCODER, build_detector
+from candor_guard.detectors.shipped import ENCODER, build_detector
 
-RESULTS = Path(__file__).parents[1] / "results"
 _PACKAGES = ("candor-guard", "starlette", "uvicorn", "aiohttp", "uvloop", "httptools")
 _FULL = Plan()
 _QUICK = Plan(
@@ -55,12 +54,9 @@ def main() -> int:
         print(f"overhead: {error}", file=sys.stderr)
         return 1
     print(tables.render(report))
-    folder = args.out or (None if args.quick else RESULTS)
-    if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
-        written = folder / "overhead.json"
-        written.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-        drawn = plots.draw(folder, report)
+    written = write(args, "overhead.json", report)
+    if written is not None:
+        drawn = plots.draw(written.parent, report)
         print(f"\nwritten: {', '.join(str(path) for path in (written, *drawn))}")
         if not drawn:
             print("no plots: matplotlib is not installed")
@@ -68,12 +64,9 @@ def main() -> int:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = parser_of("benchmarks.overhead", __doc__)
     parser.add_argument("--rounds", type=int, default=_FULL.rounds, help="default %(default)s")
     parser.add_argument("--seconds", type=float, default=_FULL.seconds, help="of each stretch")
-    parser.add_argument("--detector", default=DEFAULT, help="lexical, relation or a folder")
     for peer in peers.PEERS:
         flag, needed = f"--{peer.name}-python", f"an interpreter with {peer.requirement}"
         parser.add_argument(
@@ -82,8 +75,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--granian", action="store_true", help="the proxy and the floor under Granian as well"
     )
-    parser.add_argument("--quick", action="store_true", help="tiny counts; says nothing, runs")
-    parser.add_argument("--out", type=Path, metavar="FOLDER", help="default: benchmarks/results")
+    add_common(parser)
     return parser.parse_args()
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from benchmarks.overhead.traffic import USUAL, Route
 
+PORT = "{port}"  # in the arguments of a server, until it has one
 _START_SECONDS = 30.0
 _ANY = re.compile(b"")
 _GATED = re.compile(rb"\nx-candor-evaluated: gate\r")
@@ -91,7 +92,7 @@ CONTENDERS = (
 
 def mock_server(port: int) -> Server:
     """Return the upstream."""
-    return Server("mock", _python("benchmarks.overhead.mock_upstream", str(port), "0"), port)
+    return python_server(lambda: port, "mock", "benchmarks.overhead.mock_upstream", PORT, "0")
 
 
 def our_servers(port: Callable[[], int], upstream: str, detector: str) -> list[Server]:
@@ -102,18 +103,33 @@ def our_servers(port: Callable[[], int], upstream: str, detector: str) -> list[S
         upstream: Base URL.
         detector: Name or folder.
     """
-    servers = []
+    flags = ("--upstream", upstream, "--port", PORT, "--detector", detector)
+    return [
+        python_server(port, "floor", "benchmarks.overhead.floor", PORT, upstream),
+        *(
+            python_server(port, mode, "candor_proxy", "serve", *flags, "--mode", mode)
+            for mode in ("off", "observe", "enforce")
+        ),
+    ]
+
+
+def python_server(
+    port: Callable[[], int],
+    name: str,
+    module: str,
+    *arguments: str,
+    settings: tuple[str, ...] = (),
+) -> Server:
+    """Return a server that is a module, run by this very Python.
+
+    Args:
+        port: Gives a free one.
+        name: For the tables.
+        module: What to run.
+        arguments: Of the module; its port where `PORT` stands.
+        settings: Of its environment, each ``NAME=value``.
+    """
     chosen = port()
-    servers.append(
-        Server("floor", _python("benchmarks.overhead.floor", str(chosen), upstream), chosen)
-    )
-    for mode in ("off", "observe", "enforce"):
-        chosen = port()
-        flags = ("--upstream", upstream, "--port", str(chosen), "--detector", detector)
-        command = _python("candor_proxy", "serve", *flags, "--mode", mode)
-        servers.append(Server(mode, command, chosen))
-    return servers
-
-
-def _python(module: str, *arguments: str) -> tuple[str, ...]:
-    return (sys.executable, "-m", module, *arguments)
+    given = (str(chosen) if argument == PORT else argument for argument in arguments)
+    before = ("env", *settings) if settings else ()
+    return Server(name, (*before, sys.executable, "-m", module, *given), chosen)

@@ -6,12 +6,11 @@ What they need comes from the environment, as it would where the proxy is deploy
 from __future__ import annotations
 
 import importlib.util
-import sys
 from collections.abc import Callable
 
 from starlette.types import ASGIApp
 
-from benchmarks.overhead.contenders import Server
+from benchmarks.overhead.contenders import PORT, Server, python_server
 from benchmarks.overhead.floor import create_app
 from candor_proxy.serve import build_worker
 from candor_proxy.settings import load
@@ -45,15 +44,15 @@ def granian_servers(port: Callable[[], int], upstream: str, detector: str) -> li
         upstream: Base URL.
         detector: Name or folder.
     """
-    servers = []
-    for name, app in (("granian-floor", floor), ("granian", proxy)):
-        chosen = port()
-        command = (
-            "env", f"CANDOR_UPSTREAM={upstream}", f"CANDOR_DETECTOR={detector}",
-            "CANDOR_MODE=enforce", sys.executable, "-m", _PACKAGE, "--interface", "asgi",
-            "--factory", "--host", "127.0.0.1", "--port", str(chosen), "--workers", "1",
-            "--loop", "uvloop", "--http", "1", "--no-ws", "--backlog", str(_BACKLOG),
-            "--log-level", "warning", "--no-access-log", f"{__name__}:{app.__name__}",
-        )  # fmt: skip
-        servers.append(Server(name, command, chosen))
-    return servers
+    settings = (
+        f"CANDOR_UPSTREAM={upstream}", f"CANDOR_DETECTOR={detector}", "CANDOR_MODE=enforce",
+    )  # fmt: skip
+    flags = (
+        "--interface", "asgi", "--factory", "--host", "127.0.0.1", "--port", PORT, "--workers", "1",
+        "--loop", "uvloop", "--http", "1", "--no-ws", "--backlog", str(_BACKLOG),
+        "--log-level", "warning", "--no-access-log",
+    )  # fmt: skip
+    return [
+        python_server(port, name, _PACKAGE, *flags, f"{__name__}:{app}", settings=settings)
+        for name, app in (("granian-floor", floor.__name__), ("granian", proxy.__name__))
+    ]

@@ -11,27 +11,25 @@ further one is read.
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable, Mapping, Sequence
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 from tokenizers import Tokenizer
 
+from benchmarks.commandline import add_common, parser_of, write
 from benchmarks.machine import describe
 from benchmarks.prefixes.sentences import FILLERS
 from benchmarks.prefixes.walk import Walk, reply, summary, walk
 from candor_guard.conversation import Conversation, Exchange
 from candor_guard.detectors import Detector
 from candor_guard.detectors.encoder.detector import SHIPPED
-from candor_guard.detectors.shipped import DEFAULT, build_detector
+from candor_guard.detectors.shipped import build_detector
 from candor_guard.flow.milestones import GROWTH
 from candor_guard.policy import Policy
 from candor_guard.verdict import Verdict, judge
 from candor_proxy.demo.conversations import ScriptedConversation, load_conversations
 
-RESULTS = Path(__file__).parents[1] / "results"
 _PACKAGES = ("candor-guard", "numpy", "onnxruntime", "tokenizers")
 _TOKENS, _QUICK_TOKENS = (200, 800, 3000), (200,)
 _GROWTHS = (1.5, GROWTH, 3.0)
@@ -53,11 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     report = {"setup": {**describe(_PACKAGES), "detector": args.detector}, **report}
     print(render(report))
-    folder = args.out or (None if args.quick else RESULTS)
-    if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
-        written = json.dumps(report, indent=2) + "\n"
-        (folder / "prefixes.json").write_text(written, encoding="utf-8")
+    write(args, "prefixes.json", report)
     return 0
 
 
@@ -162,10 +156,7 @@ def _counter() -> Callable[[str], int]:
 
 
 def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.prefixes", description=__doc__,
-        formatter_class=argparse.RawTextHelpFormatter,
-    )  # fmt: skip
+    parser = parser_of("benchmarks.prefixes", __doc__)
     parser.add_argument(
         "--growth", type=_growth, nargs="+", default=_GROWTHS, metavar="TIMES",
         help=f"how many times as far each place is; default: {' '.join(f'{g:g}' for g in _GROWTHS)}",
@@ -174,9 +165,7 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--tokens", type=int, nargs="+", default=_TOKENS, metavar="N",
         help=f"lengths of the replies; default: {' '.join(map(str, _TOKENS))}",
     )  # fmt: skip
-    parser.add_argument("--detector", default=DEFAULT, help="lexical, relation or a folder")
-    parser.add_argument("--quick", action="store_true", help="tiny counts; says nothing, runs")
-    parser.add_argument("--out", type=Path, metavar="FOLDER", help="default: benchmarks/results")
+    add_common(parser)
     return parser.parse_args(arguments)
 
 

@@ -8,20 +8,17 @@ load is an open loop: requests come by the clock. Linux only, two cores.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
-from pathlib import Path
 from typing import Any
 
+from benchmarks.commandline import add_common, parser_of, write
 from benchmarks.loopback import NotStartedError
 from benchmarks.machine import describe
 from benchmarks.overhead.load import AnswerError
 from benchmarks.soak import tables
 from benchmarks.soak.bench import bench
 from benchmarks.soak.parts import constant, growing, overload
-from candor_guard.detectors.shipped import DEFAULT
 
-RESULTS = Path(__file__).parents[1] / "results"
 _PACKAGES = ("candor-guard", "starlette", "uvicorn", "aiohttp", "uvloop", "httptools")
 _MINUTES, _QUICK_MINUTES = 2.0, 0.1
 _SECONDS, _QUICK_SECONDS = 3.0, 0.3
@@ -42,24 +39,17 @@ def main() -> int:
         print(f"soak: {error}", file=sys.stderr)
         return 1
     print(tables.render(report))
-    folder = args.out or (None if args.quick else RESULTS)
-    if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "soak.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-        if not tables.draw(folder / "soak.svg", report):
-            print("no plot: matplotlib is not installed")
+    written = write(args, "soak.json", report)
+    if written is not None and not tables.draw(written.with_suffix(".svg"), report):
+        print("no plot: matplotlib is not installed")
     return 0
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = parser_of("benchmarks.soak", __doc__)
     parser.add_argument("--minutes", type=float, help=f"of constant load (default {_MINUTES:g})")
     parser.add_argument("--rate", type=float, default=100.0, help="requests a second (default 100)")
-    parser.add_argument("--detector", default=DEFAULT, help="lexical, relation or a folder")
-    parser.add_argument("--quick", action="store_true", help="tiny counts; says nothing, runs")
-    parser.add_argument("--out", type=Path, metavar="FOLDER", help="default: benchmarks/results")
+    add_common(parser)
     return parser.parse_args()
 
 

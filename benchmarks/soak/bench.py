@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import sys
 import tempfile
 from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -15,7 +14,7 @@ from typing import Any
 from benchmarks.loopback import free_port, process, until_ready
 from benchmarks.machine import cores, memory, pinned
 from benchmarks.overhead.client import answered
-from benchmarks.overhead.contenders import Server, mock_server
+from benchmarks.overhead.contenders import PORT, Server, mock_server, python_server
 from benchmarks.overhead.load import Sample
 from benchmarks.overhead.mock_upstream import TEXT
 from benchmarks.overhead.stand import Running
@@ -64,20 +63,14 @@ def bench(detector: str) -> Iterator[Bench]:
         upstream = f"http://127.0.0.1:{mock.port}/v1"
         bounds = folder / "bounds.toml"
         bounds.write_text(f"max_concurrent = {CONCURRENT}\nmax_waiting = {WAITING}\n")
-        serve = ("candor_proxy", "serve", "--upstream", upstream, "--detector", detector, "--port")
-        floor, proxy, bounded = free_port(), free_port(), free_port()
-        commands = (
-            (mock, client_core),
-            (
-                _server("floor", floor, "benchmarks.overhead.floor", str(floor), upstream),
-                server_core,
-            ),
-            (_server("proxy", proxy, *serve, str(proxy)), server_core),
-            (
-                _server("bounded", bounded, *serve, str(bounded), "--config", str(bounds)),
-                server_core,
-            ),
+        serve = ("candor_proxy", "serve", "--upstream", upstream, "--detector", detector,
+                 "--port", PORT)  # fmt: skip
+        measured = (
+            python_server(free_port, "floor", "benchmarks.overhead.floor", PORT, upstream),
+            python_server(free_port, "proxy", *serve),
+            python_server(free_port, "bounded", *serve, "--config", str(bounds)),
         )
+        commands = ((mock, client_core), *((server, server_core) for server in measured))
         yield Bench(*[_started(stack, server, core, folder) for server, core in commands])
 
 
@@ -102,10 +95,6 @@ def played(load: Coroutine[Any, Any, Sample]) -> Sample:
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(load)
-
-
-def _server(name: str, port: int, *arguments: str) -> Server:
-    return Server(name, (sys.executable, "-m", *arguments), port)
 
 
 def _started(stack: ExitStack, server: Server, core: int, folder: Path) -> Running:

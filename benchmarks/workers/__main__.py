@@ -10,19 +10,16 @@ that run the same libraries make PSS and what is a process's own look smaller: s
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
+from benchmarks.commandline import add_common, parser_of, write
 from benchmarks.loopback import NotStartedError
 from benchmarks.machine import describe
 from benchmarks.overhead.load import AnswerError
 from benchmarks.workers.measure import UnevenLoadError, measured
-from candor_guard.detectors.shipped import DEFAULT
 
-RESULTS = Path(__file__).parents[1] / "results"
 _PACKAGES = ("candor-guard", "uvicorn", "numpy", "onnxruntime", "tokenizers")
 _SECONDS, _QUICK_SECONDS = 10.0, 1.0
 _WIDTH = 20
@@ -43,11 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     report = {"setup": setup, "seconds of load": seconds, "memory, MiB": ways}
     print(render(report))
-    folder = args.out or (None if args.quick else RESULTS)
-    if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
-        written = json.dumps(report, indent=2) + "\n"
-        (folder / "workers.json").write_text(written, encoding="utf-8")
+    write(args, "workers.json", report)
     return 0
 
 
@@ -72,15 +65,10 @@ def render(report: Mapping[str, Any]) -> str:
 
 
 def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.workers", description=__doc__,
-        formatter_class=argparse.RawTextHelpFormatter,
-    )  # fmt: skip
+    parser = parser_of("benchmarks.workers", __doc__)
     parser.add_argument("--workers", type=_several, default=2, metavar="N", help="default 2")
     parser.add_argument("--seconds", type=float, default=_SECONDS, help="of load; default 10")
-    parser.add_argument("--detector", default=DEFAULT, help="lexical, relation or a folder")
-    parser.add_argument("--quick", action="store_true", help="a short load; says nothing, runs")
-    parser.add_argument("--out", type=Path, metavar="FOLDER", help="default: benchmarks/results")
+    add_common(parser)
     return parser.parse_args(arguments)
 
 

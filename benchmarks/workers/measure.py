@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -15,7 +14,7 @@ from typing import Any
 from benchmarks.loopback import NotStartedError, free_port, process, until_ready
 from benchmarks.machine import cores, cpu_seconds, memory, pinned
 from benchmarks.overhead.client import answered
-from benchmarks.overhead.contenders import Server, mock_server
+from benchmarks.overhead.contenders import PORT, Server, mock_server, python_server
 from benchmarks.overhead.load import closed_loop
 from benchmarks.overhead.stand import Running, sort_conversations
 from benchmarks.overhead.traffic import Kinds, Traffic, request_bytes
@@ -89,14 +88,14 @@ def _served(
     way: str, upstream: str, detector: str, workers: int, folder: Path
 ) -> Iterator[Running]:
     """Start the proxy with its workers, all on the servers' core."""
-    port, count = free_port(), str(workers)
+    count = str(workers)
     arguments = {
-        AS_IT_IS: ("candor_proxy", "serve", "--upstream", upstream, "--port", str(port),
+        AS_IT_IS: ("candor_proxy", "serve", "--upstream", upstream, "--port", PORT,
                    "--detector", detector, "--workers", count),
-        FORKED: ("benchmarks.workers.forked", upstream, str(port), count, detector),
+        FORKED: ("benchmarks.workers.forked", upstream, PORT, count, detector),
     }  # fmt: skip
-    server = Server(way, (sys.executable, "-m", *arguments[way]), port)
-    log = folder / f"{port}.log"
+    server = python_server(free_port, way, *arguments[way])
+    log = folder / f"{server.port}.log"
     with process(server.command, cores()[0], log) as popen:
         start = _ready(popen, server, log)
         yield Running(server, popen, start, memory(popen.pid))

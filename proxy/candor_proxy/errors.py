@@ -7,16 +7,15 @@ from typing import Any
 
 from starlette.responses import Response
 
+from candor_guard.integrations import problems
 from candor_guard.integrations.problems import describe, error_body, refused, too_large
 from candor_guard.wire.json import dump
 
 
 def stalled(seconds: float) -> tuple[int, dict[str, Any], dict[str, str]]:
     """Return status, body and headers for a request whose body stopped coming."""
-    message = f"nothing of the body came for {seconds:g} seconds"
-    body = error_body(message, "invalid_request_error", "body_timeout")
     # What comes after all would be taken for the next request.
-    return 408, body, {"connection": "close"}
+    return *problems.stalled(seconds), {"connection": "close"}
 
 
 def error_response(

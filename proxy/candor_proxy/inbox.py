@@ -70,13 +70,12 @@ class Inbox:
             ClientGoneError: If the client leaves before its end.
             BodyStalledError: If the next piece does not come.
         """
-        pieces, size = list[bytes](), 0
+        body = bytearray()  # no list: objects for tiny pieces take 30 times the room
         while not self._read.is_set():
-            pieces.append(await self._piece())
-            size += len(pieces[-1])
-            if size > limit:
+            body += await self._piece()
+            if len(body) > limit:
                 raise BodyTooLargeError
-        return b"".join(pieces)
+        return bytes(body)
 
     def again(self, body: bytes) -> Receive:
         """Return a `receive` that begins with the body that was read, for another app."""

@@ -54,6 +54,12 @@ def too_large(limit: int) -> tuple[int, dict[str, Any]]:
     return 413, error_body(message, "invalid_request_error", "too_large")
 
 
+def stalled(seconds: float) -> tuple[int, dict[str, Any]]:
+    """Return status and body for a request body of which nothing came for so many seconds."""
+    message = f"nothing of the body came for {seconds:g} seconds"
+    return 408, error_body(message, "invalid_request_error", "body_timeout")
+
+
 def refused(outcome: Outcome) -> tuple[int, dict[str, Any]]:
     """Return status and body for a reply that the policy refuses to deliver."""
     code = refusal_code(outcome)

@@ -19,6 +19,7 @@ from candor_guard.flow import Annotate
 from candor_guard.guard import Guard, new_request_id
 from candor_guard.integrations.asgi.answer import (
     Answer,
+    BodyStalledError,
     BodyTooLargeError,
     ClientGoneError,
     Patience,
@@ -33,7 +34,7 @@ from candor_guard.integrations.asgi.inner import (
     Scope,
     Send,
 )
-from candor_guard.integrations.problems import describe, too_large
+from candor_guard.integrations.problems import describe, stalled, too_large
 from candor_guard.integrations.wishes import MODE_HEADER, annotate_of, guard_of, kind_of, mode_of
 from candor_guard.policy import Mode, Policy
 from candor_guard.surface import GuardedRequest
@@ -57,7 +58,8 @@ class CandorMiddleware:
             ``all`` replies that were read, or ``none``.
         allow_mode_header: Whether a client may set ``x-candor-mode`` for its request.
         max_request_bytes: Largest body of a guarded request; a larger one gets a 413.
-        patience: How long a held stream may be silent; default: `Patience()`.
+        patience: How long a held stream may be silent, and a client within its body; default:
+            `Patience()`.
 
     Raises:
         ConfigurationError: If `app` is no app, both a guard and a policy are given, there is no such
@@ -102,12 +104,16 @@ class CandorMiddleware:
         request_id = new_request_id()
         own = [("x-candor-request-id", request_id)]
         try:
-            request = self._surface.parse(await read_body(receive, self._limit))
+            body = await read_body(receive, self._limit, self._patience.body_timeout)
+            request = self._surface.parse(body)
             mode = self._mode(scope)
         except ClientGoneError:
             return
         except BodyTooLargeError:
             await send_error(send, *too_large(self._limit), own)
+            return
+        except BodyStalledError:
+            await send_error(send, *stalled(self._patience.body_timeout), own + _closing(scope))
             return
         except InvalidRequestError as error:
             await send_error(send, *describe(error), own)
@@ -174,6 +180,14 @@ def _path(scope: Scope) -> str:
 def _plain(path: str) -> str:
     """Without the extra slashes and dots that a lenient app would overlook."""
     return "/" + "/".join(part for part in path.split("/") if part not in ("", "."))
+
+
+def _closing(scope: Scope) -> list[tuple[str, str]]:
+    """What makes the server close a connection of which more of a request may come after all.
+
+    HTTP/2 forbids it, and needs it not: a request is a stream of its own there.
+    """
+    return [("connection", "close")] if scope.get("http_version", "1.1") < "2" else []
 
 
 def _headers(scope: Scope, *, identity: bool) -> Headers:

@@ -31,30 +31,48 @@ class BodyTooLargeError(Exception):
     """The request body is over the limit."""
 
 
+class BodyStalledError(Exception):
+    """The rest of the request body does not come."""
+
+
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long a held stream may be silent.
+    """How long a held stream may be silent, and a client within its body.
 
     Attributes:
-        header_wait: Seconds that the headers wait for the decision.
+        header_wait: Seconds that the headers of a held stream wait for the decision.
         keepalive_interval: Seconds between keepalive comments after that.
+        body_timeout: Seconds of silence that a client is allowed before and within its body; then
+            it gets a 408.
     """
 
     header_wait: float = 10.0
     keepalive_interval: float = 10.0
+    body_timeout: float = 30.0
 
 
-async def read_body(receive: Receive, limit: int) -> bytes:
+async def read_body(receive: Receive, limit: int, silence: float) -> bytes:
     """Return the whole request body.
+
+    Args:
+        receive: The server's.
+        limit: Bytes at most.
+        silence: Seconds that each piece may be in coming. A slow body is let in, however long it
+            takes in all.
 
     Raises:
         BodyTooLargeError: If it has more than `limit` bytes.
+        BodyStalledError: If the next piece does not come.
         ClientGoneError: If the client leaves before its end.
     """
     body = bytearray()
     more = True
     while more:
-        message = await receive()
+        try:
+            async with asyncio.timeout(silence):
+                message = await receive()
+        except TimeoutError:
+            raise BodyStalledError from None
         if message["type"] == "http.disconnect":
             raise ClientGoneError
         body += message.get("body", b"")
