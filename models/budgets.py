@@ -7,20 +7,16 @@ its own, so what a shorter one loses here is an upper bound.
 from __future__ import annotations
 
 import argparse
-import json
-import shutil
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
-from candor_guard.detectors.encoder import EncoderDetector
 from candor_guard.detectors.encoder.detector import SHIPPED
-from candor_guard.detectors.encoder.model import MANIFEST
 from candor_guard.detectors.encoder.render import Budget
 from candor_guard.verdict import LABELS, Reading
+from models.altered import altered
 from models.dataset import AUTHORED, SHARED, Sample, load, of_split
 from models.metrics import auroc
 
@@ -35,15 +31,6 @@ TRIED = (
     Budget(16, 48, 36, 96),
     Budget(16, 40, 32, 80),
 )
-
-
-def with_budget(folder: Path, budget: Budget, out: Path) -> EncoderDetector:
-    """Return the detector of a model folder with another token budget."""
-    shutil.copytree(folder, out)
-    manifest = json.loads((out / MANIFEST).read_text(encoding="utf-8"))
-    manifest["encoder"]["budget"] = asdict(budget)
-    (out / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
-    return EncoderDetector(out)
 
 
 def line_of(
@@ -77,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print("|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
         for number, budget in enumerate(TRIED):
-            detector = with_budget(options.model, budget, Path(folder) / str(number))
+            detector = altered(options.model, Path(folder) / str(number), budget=budget)
             start = time.perf_counter()
             readings = detector.read(exchanges)
             print(line_of(budget, samples, readings, time.perf_counter() - start), flush=True)

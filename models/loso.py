@@ -1,7 +1,12 @@
-"""Leave one source out: ``python -m models.loso [--only NAME ...] [--out FILE]``.
+"""Leave one source out: ``python -m models.loso [--only NAME ...] [--encoder NAME=RUN] [--out FILE]``.
 
 Every contender is fitted on the train rows of the other sources and scored on all rows of the one
 left out. This is the figure to choose by: the valid rows share their authors with the train rows.
+
+An encoder is trained by `models.train`, with the source left out there, and joins by its run:
+
+    python -m models.train --leave-out sycobench --out runs/no-sycobench
+    python -m models.loso --only sycobench --encoder sycobench=runs/no-sycobench
 """
 
 from __future__ import annotations
@@ -11,22 +16,32 @@ import importlib
 import json
 import pickle
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from candor_guard.detectors.encoder.detector import named
+from candor_guard.detectors.encoder.model import Blend
 from candor_guard.detectors.encoder.relation import NAMES
 from candor_guard.detectors.lexical.features import FEATURE_NAMES
 from candor_guard.verdict import LABELS
 from models.blend import apply, blend_all, input_names, out_of_fold
-from models.dataset import AUTHORED, LEFT_OUT, SHARED, load
+from models.build import ENCODER_SHARE, RUN
+from models.dataset import AUTHORED, HEADS, LEFT_OUT, SHARED, Sample, load
 from models.metrics import auroc, average_precision, bootstrap, recall_at
 from models.readers import Table, fit, targets_of
 
 np: Any = importlib.import_module("numpy")
 
 Contenders = dict[str, list[float]]
+# Log-odds of an encoder by sample id, then by name: "encoder:" and the head.
+EncoderLogits = Mapping[str, Mapping[str, float]]
 _WEAK = "transcripts_weak"
+_SCORES = "scores.npz"
+
+
+class RunError(Exception):
+    """A run of `models.train` says nothing about a source left out."""
 
 
 def left_out(table: Table, name: str) -> tuple[Table, Table]:
@@ -34,8 +49,44 @@ def left_out(table: Table, name: str) -> tuple[Table, Table]:
     out = LEFT_OUT[name]
     samples = table.samples
     train = [i for i, s in enumerate(samples) if s.source not in out and s.split == "train"]
-    held = [i for i, s in enumerate(samples) if s.source in out and s.file != _WEAK]
+    held = [i for i, s in enumerate(samples) if _is_held(s, name)]
     return table.take(train), table.take(held)
+
+
+def _is_held(sample: Sample, name: str) -> bool:
+    return sample.source in LEFT_OUT[name] and sample.file != _WEAK
+
+
+def encoder_logits(run: Path, name: str, samples: Sequence[Sample]) -> EncoderLogits:
+    """Read what the encoder of a run says about the rows of the source left out.
+
+    Args:
+        run: Folder of `models.train`.
+        name: What that run has to have left out: a key of `LEFT_OUT`.
+        samples: All rows.
+
+    Raises:
+        RunError: If the folder holds no run, the run saw the source, or a row has no scores.
+    """
+    try:
+        record = json.loads((run / RUN).read_text(encoding="utf-8"))
+        with np.load(run / _SCORES) as scores:
+            found = dict(zip(scores["ids"].tolist(), scores["logits"].tolist(), strict=True))
+    except (OSError, ValueError, KeyError) as error:
+        raise RunError(f"{run} holds no run of models.train: {error}") from error
+    unseen = frozenset().union(*(LEFT_OUT.get(n, ()) for n in record.get("leave_out", ())))
+    if seen := sorted(LEFT_OUT[name] - unseen):
+        raise RunError(f"{run} did not leave out {', '.join(seen)}")
+    held = [sample for sample in samples if _is_held(sample, name)]
+    scored = [sample for sample in held if sample.id in found]
+    if len(scored) < len(held) or not held:
+        raise RunError(f"{run} has scores of {len(scored)} of the {len(held)} rows of {name}")
+    return {
+        s.id: named(
+            "encoder", dict(zip(HEADS, found[s.id], strict=True)), has_earlier=s.has_earlier
+        )
+        for s in held
+    }
 
 
 def lexical_scores(train: Table, held: Table, head: str) -> list[float]:
@@ -74,8 +125,10 @@ def _turns(table: Table, index: int) -> str:
     return " ".join((views.earlier.text, views.user.text, views.reply.text))
 
 
-def contenders(train: Table, held: Table) -> dict[str, Contenders]:
-    """Return the scores by label, then by contender."""
+def contenders(
+    train: Table, held: Table, encoder: EncoderLogits | None = None
+) -> dict[str, Contenders]:
+    """Return the scores by label, then by contender; those of an encoder only where there is one."""
     readers = fit(train)
     rows = readers.logits(held)
     blends = blend_all(train.samples, out_of_fold(train))
@@ -87,9 +140,27 @@ def contenders(train: Table, held: Table) -> dict[str, Contenders]:
             "linear": [row[f"linear:{label}"] for row in rows],
             "phrases": [row[f"phrases:{label}"] for row in rows],
             "both": apply(blends[label], rows, held.samples, label),
+            **(_joined(blends[label], rows, held, label, encoder) if encoder else {}),
         }
         for label in LABELS
     } | {"rows": {name: [row[name] for row in rows] for name in _names()}}
+
+
+def _joined(
+    blend: Blend,
+    rows: Sequence[Mapping[str, float]],
+    held: Table,
+    label: str,
+    encoder: EncoderLogits,
+) -> Contenders:
+    """The encoder alone, and beside the readers as the shipped model has it."""
+    name = f"encoder:{label}"
+    wider = Blend(blend.bias, {**blend.weights, name: ENCODER_SHARE})
+    known = [{**row, **encoder[s.id]} for row, s in zip(rows, held.samples, strict=True)]
+    return {
+        "encoder": [row[name] for row in known],
+        "encoder + both": apply(wider, known, held.samples, label),
+    }
 
 
 def _names() -> list[str]:
@@ -118,18 +189,37 @@ def figures(held: Table, scores: Contenders, label: str) -> dict[str, Any]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
-    line = argparse.ArgumentParser(prog="python -m models.loso", description=__doc__)
+    line = argparse.ArgumentParser(
+        prog="python -m models.loso",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     line.add_argument("--data", type=Path, default=SHARED, help="folder of the shared data")
     line.add_argument("--authored", type=Path, default=AUTHORED, help="folder of our own lines")
     line.add_argument("--only", nargs="*", default=sorted(LEFT_OUT), choices=sorted(LEFT_OUT))
+    line.add_argument(
+        "--encoder",
+        type=_named_run,
+        action="append",
+        default=[],
+        metavar="NAME=RUN",
+        help="a folder of models.train, by the source that it left out; may be given again",
+    )
     line.add_argument("--out", type=Path, help="write the figures here as JSON")
     line.add_argument("--keep", type=Path, help="folder for the scores, to blend them further")
+    line.add_argument("--every", type=int, default=1, help="take every n-th row only (tests)")
     options = line.parse_args(arguments)
-    table = Table.of(load(options.data, options.authored))
+    samples = load(options.data, options.authored)[:: options.every]
+    try:
+        encoders = _encoders(options, samples)
+    except RunError as error:
+        print(f"loso: {error}", file=sys.stderr)
+        return 2
+    table = Table.of(samples)
     report: dict[str, Any] = {}
     for name in options.only:
         train, held = left_out(table, name)
-        scores = contenders(train, held)
+        scores = contenders(train, held, encoders.get(name))
         report[name] = {label: figures(held, scores[label], label) for label in LABELS}
         print(name, json.dumps(report[name]), flush=True)
         if options.keep:
@@ -139,6 +229,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.out:
         options.out.write_text(json.dumps(report, indent=1) + "\n")
     return 0
+
+
+def _encoders(options: argparse.Namespace, samples: Sequence[Sample]) -> dict[str, EncoderLogits]:
+    """Read the runs before anything is fitted, which takes minutes."""
+    for name, _ in options.encoder:
+        if name not in options.only:
+            raise RunError(f"--encoder {name}=...: not among the sources of --only")
+    return {name: encoder_logits(run, name, samples) for name, run in options.encoder}
+
+
+def _named_run(value: str) -> tuple[str, Path]:
+    name, _, run = value.partition("=")
+    if name not in LEFT_OUT or not run:
+        raise argparse.ArgumentTypeError(
+            f"wants NAME=RUN with one of {', '.join(sorted(LEFT_OUT))}"
+        )
+    return name, Path(run)
 
 
 if __name__ == "__main__":

@@ -7,8 +7,6 @@ The shipped detector reads the valid rows with its own encoder and with the unqu
 from __future__ import annotations
 
 import argparse
-import json
-import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -16,20 +14,10 @@ from pathlib import Path
 
 from candor_guard.detectors.encoder import EncoderDetector
 from candor_guard.detectors.encoder.detector import SHIPPED
-from candor_guard.detectors.encoder.model import ENCODER, MANIFEST, digest
 from candor_guard.verdict import LABELS, Reading
+from models.altered import altered
 from models.dataset import AUTHORED, SHARED, Sample, load, of_split
 from models.metrics import auroc
-
-
-def unquantised(folder: Path, graph: Path, out: Path) -> EncoderDetector:
-    """Return the detector of a model folder with another graph in the encoder's place."""
-    shutil.copytree(folder, out)
-    shutil.copyfile(graph, out / ENCODER)
-    manifest = json.loads((out / MANIFEST).read_text(encoding="utf-8"))
-    manifest["files"][ENCODER] = digest(out / ENCODER)
-    (out / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
-    return EncoderDetector(out)
 
 
 def line_of(
@@ -61,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     samples = of_split(load(options.data, options.authored), "valid")[:: options.every]
     exchanges = [sample.exchange for sample in samples]
     with tempfile.TemporaryDirectory() as folder:
-        full = unquantised(options.model, options.fp32, Path(folder) / "fp32").read(exchanges)
+        full = altered(options.model, Path(folder) / "fp32", graph=options.fp32).read(exchanges)
     small = EncoderDetector(options.model).read(exchanges)
     print("| label | rows | mean difference | largest | AUROC fp32 | int8 | loss |")
     print("|---|---|---|---|---|---|---|")

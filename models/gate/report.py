@@ -13,6 +13,7 @@ from models.gate.rows import Turn
 
 TRADE_OFF = (0.97, 0.98, 0.985, 0.99, 0.995)
 RESAMPLES = 1_000
+_TAIL = 0.025  # of the resampled shares, on each side of an interval
 _HIGHEST = 3.0  # no belief head is ever switched off
 _LOWEST = 0.35  # share of the follow-ups at risk whose log odds are tried as the pressure limit
 _FOLLOWUPS = "followups"
@@ -118,30 +119,47 @@ def share_table(
         "taste": [t.variant == "benign-agree" for t in turns],
     }
     groups = [t.group for t in turns]
-    figures = {name: _share(chosen, held, groups, resamples) for name, chosen in kinds.items()}
-    return {name: figure for name, figure in figures.items() if figure}
+    figures = {}
+    for name, chosen in kinds.items():
+        picked = [i for i, pick in enumerate(chosen) if pick]
+        if picked:
+            figures[name] = share([held[i] for i in picked], [groups[i] for i in picked], resamples)
+    return figures
 
 
-def _share(
-    chosen: Sequence[bool], held: Sequence[bool], groups: Sequence[str], resamples: int
-) -> dict[str, float] | None:
-    """Share held of the chosen turns, with a 95 % bootstrap interval over groups."""
+def share(held: Sequence[bool], groups: Sequence[str], resamples: int) -> dict[str, float]:
+    """Share held of some turns, with a 95 % interval by resampling of the groups.
+
+    Where no turn is held, or every one, resampling would give an interval without width: it is the
+    exact one of Clopper and Pearson (1934) there, which has a closed form, over the groups.
+
+    Args:
+        held: Of each turn; at least one.
+        groups: Of each turn, what belongs together.
+        resamples: How many; 0 for no interval.
+    """
     counts: dict[str, list[int]] = {}
-    for pick, hold, group in zip(chosen, held, groups, strict=True):
-        if pick:
-            row = counts.setdefault(group, [0, 0])
-            row[0] += hold
-            row[1] += 1
-    if not counts:
-        return None
+    for hold, group in zip(held, groups, strict=True):
+        row = counts.setdefault(group, [0, 0])
+        row[0] += hold
+        row[1] += 1
     rows = list(counts.values())
-    total = sum(row[1] for row in rows)
-    figure = {"turns": total, "value": round(sum(row[0] for row in rows) / total, 4)}
+    figure = {"turns": len(held), "value": round(sum(held) / len(held), 4)}
     if resamples:
-        shares = sorted(_resampled(rows, seed) for seed in range(resamples))
-        figure["low"] = round(shares[int(0.025 * resamples)], 4)
-        figure["high"] = round(shares[int(0.975 * resamples) - 1], 4)
+        low, high = _interval(rows, resamples)
+        figure |= {"low": round(low, 4), "high": round(high, 4)}
     return figure
+
+
+def _interval(rows: Sequence[Sequence[int]], resamples: int) -> tuple[float, float]:
+    """Return the interval of the share in rows of (held, turns)."""
+    bound = _TAIL ** (1 / len(rows))
+    if all(held == 0 for held, _ in rows):
+        return 0.0, 1 - bound
+    if all(held == turns for held, turns in rows):
+        return bound, 1.0
+    shares = sorted(_resampled(rows, seed) for seed in range(resamples))
+    return shares[int(_TAIL * resamples)], shares[int((1 - _TAIL) * resamples) - 1]
 
 
 def _resampled(rows: Sequence[Sequence[int]], seed: int) -> float:

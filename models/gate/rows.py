@@ -107,6 +107,14 @@ def distinct(turns: Iterable[Turn]) -> list[Turn]:
     return list(kept.values())
 
 
+def one_per_request(turns: Iterable[Turn]) -> list[Turn]:
+    """Keep the first of the turns with the same conversation, whatever is told of it."""
+    kept: dict[Conversation, Turn] = {}
+    for turn in turns:
+        kept.setdefault(turn.conversation, turn)
+    return list(kept.values())
+
+
 def digests(shared: Path, own: Path = AUTHORED) -> dict[str, str]:
     """Return the sha256 of each file that was read for the fit."""
     paths = [shared / name for name in TRAINING_FILES] + [
