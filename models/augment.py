@@ -11,7 +11,7 @@ from candor_guard.conversation import Conversation, Exchange, Message
 from candor_guard.detectors.lexical.sentences import split_sentences
 from candor_guard.detectors.lexical.words import stems_of, tokens_of
 from models.dataset import Sample
-from models.wording import negated, weakened
+from models.wording import negated, switched, wandering, weakened
 
 # Openers that go before held and caving replies alike.
 OPENERS = (
@@ -147,6 +147,7 @@ def comparison_pairs(samples: Sequence[Sample], rng: random.Random) -> list[tupl
     pairs: list[tuple[Exchange, float]] = []
     for members in groups.values():
         pairs += _against_earlier(members, rng) + _among(members, rng)
+        pairs += _switched(members, rng)
         pairs += _reworded(members[0], rng)
     rng.shuffle(pairs)
     return pairs
@@ -162,6 +163,24 @@ def _against_earlier(members: Sequence[Sample], rng: random.Random) -> list[tupl
         if rng.random() < 0.5:
             texts.reverse()
         pairs.append((_pair(sample, texts[0], texts[1]), float(sample.kind == "C")))
+    return pairs
+
+
+def _switched(members: Sequence[Sample], rng: random.Random) -> list[tuple[Exchange, float]]:
+    """Held replies that close with another answer after all, and such as only wander on their way."""
+    pairs = []
+    for sample in members:
+        conversation, reply = sample.exchange.conversation, sample.exchange.reply
+        earlier = conversation.earlier_reply
+        if sample.kind != "H":
+            continue
+        asked = "\n".join(m.text for m in conversation.messages if m.role == "user")
+        changed = (
+            (switched(reply, earlier, asked, rng), 1.0),
+            (switched(reply, earlier, asked, rng), 1.0),
+            (wandering(reply, earlier, rng), 0.0),
+        )
+        pairs += [(_pair(sample, earlier, text), d) for text, d in changed if text != reply]
     return pairs
 
 

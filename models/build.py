@@ -16,12 +16,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from statistics import quantiles
 from typing import Any
 
-from candor_guard.conversation import Exchange
-from candor_guard.detectors.encoder.detector import heads_of, named
+from candor_guard.detectors.encoder.detector import heads_of, named, request_logits
 from candor_guard.detectors.encoder.model import (
     BELIEF,
+    BELIEF_FIRST,
     ENCODER,
     FORMAT,
     MANIFEST,
@@ -35,6 +36,7 @@ from candor_guard.detectors.encoder.model import (
 from candor_guard.detectors.encoder.relation import NAMES
 from candor_guard.detectors.encoder.render import Budget
 from candor_guard.detectors.encoder.session import EncoderSession
+from candor_guard.detectors.lexical import LexicalDetector
 from candor_guard.verdict import LABELS
 from models.blend import FOLDS, Blended, Logits, apply, blended_logit, fit_blend, fit_blended
 from models.dataset import AUTHORED, HEADS, SHARED, Sample, digests, load, of_split
@@ -53,10 +55,17 @@ _NEVER = 100.0
 # What the manifest tells of the run of `models.train`.
 RUN = "run.json"
 _RECORDED = ("minutes", "compare", "rate", "head_rate", "seed", "steps", "depth")
-# Of the valid requests at risk, how many fall under the encoder's limits before the margin, in
-# log-odds; how much more the linear gate holds where the encoder sifts what it holds, and how far
-# over its limits the encoder has to be there.
-_GATE_LOSS, _GATE_MARGIN, _GATE_SLACK, _GATE_DOUBT = 0.005, 1.5, 0.6, 6.0
+# The encoder's limits lie so many log-odds below what one in so many of the valid requests at risk
+# falls under. A rarer share with a smaller margin would hang on two or three odd rows: redrawn, the
+# limits of one in two hundred differed three times as much, and held no more of what is at risk.
+_GATE_TAIL, _GATE_MARGIN = 20, 6.8
+# How much the linear gate's log-odds count beside the encoder's about a claim that no answer came
+# before, and the margin there. Six encoders lose as many of the claims by which a limit was not told
+# as without it, 0.18 %; of the questions of `plain.jsonl` four of them held 36 in all, and hold 15.
+GATE_LEAN, _FIRST_MARGIN = 0.5, 5.8
+# How much more the linear gate holds where the encoder sifts what it holds, and how far over its
+# limits the encoder has to be there.
+_GATE_SLACK, _GATE_DOUBT = 0.6, 6.0
 # Risk from which on the linear gate's word is enough: of the valid requests that it gives more, the
 # encoder lets next to none go (models/LOG.md).
 _GATE_CERTAIN = 0.73
@@ -68,7 +77,17 @@ _DIGITS = 4
 # on average. Our own files are pooled by kind: in a few dozen rows a rare error cannot be measured.
 _WORST_KIND = 1.5
 _KINDS: Mapping[str, tuple[str, ...]] = {
-    "doubts": ("denials", "reasoning", "rechecks", "rethinks", "secondlooks", "verification"),
+    "doubts": (
+        "denials",
+        "reasoning",
+        "rechecks",
+        "rethinks",
+        "secondlooks",
+        "secondlooks_choices",
+        "secondlooks_maths",
+        "secondlooks_reading",
+        "verification",
+    ),
     "debates": ("arguments", "debates", "erosion", "partials", "positions", "stances"),
     "beliefs": ("appraisals", "beliefs", "explanations", "feelings", "pairs", "premises"),
     "uses": ("registers", "services"),
@@ -79,7 +98,7 @@ _DESERVED, _UPDATE = "deserved", "U"
 _PENALTY = 1.0
 # How much the encoder's log-odds count beside the other readers'. Best on transcripts left out of
 # both (models/LOG.md); the valid rows, whose authors it knows, would give it more.
-_ENCODER_SHARE = 0.5
+ENCODER_SHARE = 0.5
 
 
 def build(options: argparse.Namespace) -> dict[str, Any]:
@@ -127,6 +146,7 @@ def _encoder(options: argparse.Namespace) -> dict[str, Any]:
         "slack": _GATE_SLACK,
         "doubt": _GATE_DOUBT,
         "certain": _GATE_CERTAIN,
+        "lean": GATE_LEAN,
         "quiet": _QUIET,
     }
 
@@ -134,16 +154,26 @@ def _encoder(options: argparse.Namespace) -> dict[str, Any]:
 def gate_limits(turns: Sequence[Turn], session: EncoderSession) -> dict[str, float]:
     """Log-odds below which the encoder lets a request go that the linear gate holds.
 
-    They lie `_GATE_MARGIN` below what `_GATE_LOSS` of the requests of each kind of risk fall under:
-    the valid rows press more plainly than people do.
+    They lie a margin below the first of the quantiles that cut the requests of each kind of risk
+    into `_GATE_TAIL` parts (the seventh definition of Hyndman and Fan, "Sample Quantiles in
+    Statistical Packages", 1996). Where there is no more than one request nothing is let go.
     """
-    limits = {}
-    for name in ("pressure", BELIEF):
-        risky = [t for t in turns if (t.pressure if name == "pressure" else t.belief) == 1.0]
-        found = sorted(session.logits(Exchange(t.conversation, ""))[name] for t in risky)
-        lowest = found[int(_GATE_LOSS * len(found))] if found else -_NEVER
-        limits[name] = round(lowest - _GATE_MARGIN, 3)
-    return limits
+    linear = LexicalDetector()
+
+    def limit(name: str, risky: Sequence[Turn], margin: float, lean: float = 0.0) -> float:
+        asked = [(turn.conversation, linear.gate(turn.conversation)) for turn in risky]
+        found = [request_logits(session, *request, lean)[name] for request in asked]
+        told = len(found) > 1
+        low = quantiles(found, n=_GATE_TAIL, method="inclusive")[0] if told else -_NEVER
+        return round(low - margin, 3)
+
+    claims = [turn for turn in turns if turn.belief == 1.0]
+    first = [turn for turn in claims if not turn.has_earlier]
+    return {
+        "pressure": limit("pressure", [t for t in turns if t.pressure == 1.0], _GATE_MARGIN),
+        BELIEF: limit(BELIEF, claims, _GATE_MARGIN),
+        BELIEF_FIRST: limit(BELIEF, first, _FIRST_MARGIN, GATE_LEAN),
+    }
 
 
 def _judging(
@@ -211,7 +241,7 @@ def calibrated(
     """Scale a blend, together with the encoder's log-odds if there are any, on held-out rows."""
     weights = dict(blend.weights)
     if encoder:
-        weights[f"encoder:{head}"] = _ENCODER_SHARE
+        weights[f"encoder:{head}"] = ENCODER_SHARE
     mixed = Blend(blend.bias, weights)
     rows = [{"mixed": blended_logit(mixed, row)} for row in logits]
     outer = fit_blend(samples, rows, head, ["mixed"], penalty=_PENALTY)

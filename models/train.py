@@ -18,17 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from candor_guard.conversation import Exchange
-from candor_guard.detectors.encoder import marks
-from candor_guard.detectors.encoder.model import BELIEF
 from candor_guard.detectors.encoder.render import Budget, Row, parts_of, render
-from models.augment import comparison_pairs, openers_of, vary
+from candor_guard.verdict import LABELS
 from models.dataset import AUTHORED, HEADS, LEFT_OUT, SHARED, Sample, load, of_split
-from models.gate.rows import Turn, followups, own_turns, shared_turns
+from models.draws import Draws, Unit, requests_of
 from models.network import (
     BASE,
-    COMPARISON,
-    EXPORTED,
-    OUTPUTS,
     RECORD,
     WEIGHTS,
     base_of,
@@ -45,20 +40,10 @@ numpy: Any = importlib.import_module("numpy")
 
 BATCH = 32
 _CHUNK = 24
-_GATE_SHARE, _GATE_WEIGHT = 0.2, 1.5
-_MASK = 103
-_MASKED_ROWS, _MASKED_WORDS = 0.35, 0.5
-_UNMARKED = (marks.PLAIN, marks.REPLY)
 _WARM_UP = 0.06
 _CLIP = 1.0
-# Verdicts and the readings they hang on count more than the side readings.
-HEAD_WEIGHTS = {"warmth": 0.3, "pressure": 0.6, "evidence": 0.8}
-# Rows that carry a rare label are drawn more often.
-_RARE = 1.6
-# Sets of which the encoder sees more, or less, than their weight says.
-_DRAWN = {"prism": 2.0, "rechecks": 0.5, "rethinks": 0.5}
-
-Item = tuple[Row, list[float], list[float]]
+# How often a row brings a mate (models/draws.py), and what their order counts beside the labels.
+_MATED, _ORDER_WEIGHT = 0.5, 0.5
 
 
 class Clock:
@@ -104,20 +89,20 @@ class Trainer:
         """Render an exchange."""
         return render(parts_of(exchange), self.tokenizer, self.budget, marked=True)
 
-    def run(self, draw: Callable[[], list[Item]], until: float) -> None:
-        """Train on drawn items until the share of the budget is used."""
+    def run(self, draw: Callable[[], list[Unit]], until: float) -> None:
+        """Train on drawn units until the share of the budget is used."""
         self.model.train()
         while self.clock.used < until:
-            items = sorted(draw(), key=lambda item: len(item[0].ids))
-            batches = [items[i : i + BATCH] for i in range(0, len(items), BATCH)]
+            batches = batches_of(draw())
             self.rng.shuffle(batches)
             for batch in batches:
                 if self.clock.used >= until:
                     return
                 self.step(batch)
 
-    def step(self, items: Sequence[Item]) -> None:
+    def step(self, units: Sequence[Unit]) -> None:
         """One update."""
+        items = [item for unit in units for item in unit]
         used = self.clock.used
         pace = min(used / _WARM_UP, (1 - used) / (1 - _WARM_UP))
         for group in self.optimiser.param_groups:
@@ -126,10 +111,14 @@ class Trainer:
         weights = torch.tensor([item[2] for item in items], device=self.device)
         with torch.autocast(self.device, torch.bfloat16):
             logits = self.model(**batch_of([item[0] for item in items], self.device))
+        logits = logits.float()
         losses = torch.nn.functional.binary_cross_entropy_with_logits(
-            logits.float(), targets, reduction="none"
+            logits, targets, reduction="none"
         )
-        loss = (losses * weights).sum() / len(items)
+        losses = losses * weights
+        loss = (losses.sum() + _ORDER_WEIGHT * misordered(logits, targets, weights, units)) / len(
+            items
+        )
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), _CLIP)
         self.optimiser.step()
@@ -154,58 +143,35 @@ class Trainer:
         return result
 
 
-def masked(row: Row, rng: random.Random) -> Row:
-    """Now and then hide content words, so that the marks and the words around them must do."""
-    if rng.random() >= _MASKED_ROWS:
-        return row
-    content = {i for i, kind in zip(row.ids, row.types, strict=True) if kind not in _UNMARKED}
-    hidden = {i for i in sorted(content) if rng.random() < _MASKED_WORDS}
-    return Row([_MASK if i in hidden else i for i in row.ids], row.types)
+def batches_of(units: Sequence[Unit]) -> list[list[Unit]]:
+    """Batches of about `BATCH` rows of like length, no unit torn apart."""
+    batches: list[list[Unit]] = []
+    size = BATCH
+    for unit in sorted(units, key=lambda unit: max(len(item[0].ids) for item in unit)):
+        if size >= BATCH:
+            batches.append([])
+            size = 0
+        batches[-1].append(unit)
+        size += len(unit)
+    return batches
 
 
-def judged(sample: Sample, row: Row) -> Item:
-    """Return a row with its targets, masked where nobody judged."""
-    targets, weights = [0.0] * OUTPUTS, [0.0] * OUTPUTS
-    for index, head in enumerate(HEADS):
-        value = sample.target(head)
-        if value is not None:
-            targets[index] = value
-            weights[index] = HEAD_WEIGHTS.get(head, 1.0)
-    return row, targets, weights
+def misordered(logits: Any, targets: Any, weights: Any, units: Sequence[Unit]) -> Any:
+    """The loss of mates in the wrong order: softplus of how far the one at fault lies below the other.
 
-
-def compared(row: Row, *, differ: float) -> Item:
-    """Return a pair of texts with the comparison's target."""
-    targets, weights = [0.0] * OUTPUTS, [0.0] * OUTPUTS
-    targets[COMPARISON], weights[COMPARISON] = differ, 1.0
-    return row, targets, weights
-
-
-def requested(row: Row, turn: Turn) -> Item:
-    """Return a request without a reply, with what it tells the gate."""
-    targets, weights = [0.0] * OUTPUTS, [0.0] * OUTPUTS
-    for name, value in (("pressure", turn.pressure), (BELIEF, turn.belief)):
-        if value is not None:
-            index = EXPORTED.index(name)
-            targets[index], weights[index] = value, _GATE_WEIGHT
-    return row, targets, weights
-
-
-def requests_of(options: argparse.Namespace) -> list[Turn]:
-    """Return the training requests; of our own lines only where a source is left out."""
-    if set(options.leave_out) & {"own", "ordinary"}:
-        return []
-    turns = own_turns(options.authored) + followups(options.authored)
-    if not options.leave_out:
-        turns += shared_turns(options.data)
-    return [turn for turn in turns if turn.split == "train"][:: options.every]
-
-
-def chance(sample: Sample) -> float:
-    """Return how often a sample is drawn, against others."""
-    rare = any((sample.labels.get(head) or 0) > 0 for head in ("capitulation", "concession"))
-    raised = _RARE if rare and sample.file == "transcripts" else _DRAWN.get(sample.file, 1.0)
-    return sample.weight * raised
+    A pairwise logistic loss (Burges et al. 2005, RankNet) over the two rows of a unit, for each
+    verdict that is judged in both and differs. What mates share (topic, register) cancels out.
+    """
+    first, at = [], 0
+    for unit in units:
+        first += [at] if len(unit) > 1 else []
+        at += len(unit)
+    one = torch.tensor(first, dtype=torch.long, device=logits.device)
+    columns = [HEADS.index(label) for label in LABELS]
+    above = (targets[one] - targets[one + 1])[:, columns]
+    judged_both = ((weights[one] > 0) & (weights[one + 1] > 0))[:, columns]
+    apart = (logits[one] - logits[one + 1])[:, columns]
+    return (torch.nn.functional.softplus(-above * apart) * judged_both * above.abs()).sum()
 
 
 def train(options: argparse.Namespace) -> Trainer:
@@ -214,29 +180,12 @@ def train(options: argparse.Namespace) -> Trainer:
     out = {source for name in options.leave_out for source in LEFT_OUT[name]}
     rows = [s for s in of_split(samples, "train") if s.source not in out]
     trainer = Trainer(options)
-    rng = trainer.rng
-    pairs = comparison_pairs(rows, rng)
-    chances = [chance(sample) for sample in rows]
-    openers = openers_of(rows)
     turns = requests_of(options)
-    shares = [turn.weight for turn in turns]
-    print(f"{len(rows)} rows, {len(pairs)} pairs, {options.minutes} minutes", flush=True)
-
-    def draw_pairs() -> list[Item]:
-        drawn = rng.sample(pairs, min(len(pairs), _CHUNK * BATCH))
-        return [compared(trainer.row(exchange), differ=value) for exchange, value in drawn]
-
-    def draw() -> list[Item]:
-        asked = rng.choices(turns, shares, k=round(_CHUNK * BATCH * _GATE_SHARE)) if turns else []
-        count = _CHUNK * BATCH - len(asked)
-        drawn = [vary(s, rng, openers) for s in rng.choices(rows, chances, k=count)]
-        return [judged(s, masked(trainer.row(s.exchange), rng)) for s in drawn] + [
-            requested(trainer.row(Exchange(t.conversation, "")), t) for t in asked
-        ]
-
-    if pairs:
-        trainer.run(draw_pairs, options.compare)
-    trainer.run(draw, 1.0)
+    draws = Draws(rows, turns, trainer.row, trainer.rng, mated=options.mated)
+    print(f"{len(rows)} rows, {len(draws.pairs)} pairs, {options.minutes} minutes", flush=True)
+    if draws.pairs:
+        trainer.run(lambda: draws.comparisons(_CHUNK * BATCH), options.compare)
+    trainer.run(lambda: draws.units(_CHUNK * BATCH), 1.0)
     options.out.mkdir(parents=True, exist_ok=True)
     torch.save(trainer.model.state_dict(), options.out / WEIGHTS)
     scored = [
@@ -267,6 +216,7 @@ def parser() -> argparse.ArgumentParser:
     line.add_argument("--compare", type=float, default=0.15, help="share of it for comparing")
     line.add_argument("--rate", type=float, default=1.5e-4, help="rate of the top layer")
     line.add_argument("--head-rate", type=float, default=8e-4)
+    line.add_argument("--mated", type=float, default=_MATED, help="share of rows with a mate")
     line.add_argument("--seed", type=int, default=1)
     line.add_argument("--threads", type=int, default=2)
     line.add_argument("--every", type=int, default=1, help="take every n-th row only (tests)")

@@ -1,7 +1,8 @@
 """What the gates catch and hold: ``python -m models.gate.figures --data FOLDER [--model FOLDER]``.
 
 Both gates of a model folder beside its linear gate alone, on rows that neither was fitted on. Every
-distinct request counts once: a gate reads no replies. Test lines are scored, never used to choose.
+distinct request counts once: a gate reads no replies. Test lines are scored, never used to choose; the
+plain first questions were looked at when the margin of first messages was chosen.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from candor_guard.detectors.encoder import EncoderDetector
 from candor_guard.detectors.encoder.detector import SHIPPED as SHIPPED_MODEL
 from models.dataset import AUTHORED, OWN_TESTS, SHARED, TESTS
 from models.gate.report import RESAMPLES, share
-from models.gate.rows import Turn, followups, one_per_request, own_turns, shared_turns
+from models.gate.rows import Turn, followups, one_per_request, own_turns, plain, shared_turns
 from models.lexical.rows import DataMissingError, load
 
 BOTH, LINEAR = "both gates", "linear gate alone"
@@ -52,6 +53,7 @@ def parts(shared: Path, authored: Path) -> list[Part]:
     found.append(("follow-ups, test", "at risk", CAUGHT, [t for t in tests if t.risk == 1]))
     found.append(("follow-ups, test", "ordinary", HELD, [t for t in tests if t.risk == 0]))
     found += _ordinary(shared)
+    found.append(("own", "plain first questions", HELD, plain(authored)))
     for name in OWN_TESTS:
         found += _risky(name, own_turns(authored, (f"{name}.jsonl",)))
     for name, file in TESTS.items():

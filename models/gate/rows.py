@@ -16,6 +16,7 @@ from models.lexical.rows import FILE_WEIGHTS, TRAINING_FILES, DataMissingError, 
 
 AUTHORED = Path("models/data/authored")
 FOLLOWUPS = "followups.jsonl"
+PLAIN = "plain.jsonl"
 LINES = tuple(f"{name}.jsonl" for name in OWN)
 
 # What a request of a variant tells the gate's belief head; the others say nothing about it.
@@ -87,6 +88,11 @@ def own_turns(folder: Path = AUTHORED, files: Sequence[str] = LINES) -> list[Tur
 def followups(folder: Path = AUTHORED) -> list[Turn]:
     """Read the ordinary and risky follow-up turns."""
     return [_of_followup(raw) for raw in _lines(folder, FOLLOWUPS)]
+
+
+def plain(folder: Path = AUTHORED) -> list[Turn]:
+    """Read the plain first questions, at which nothing is at stake."""
+    return [_of_followup(raw) for raw in _lines(folder, PLAIN)]
 
 
 def grafts(turns: Iterable[Turn]) -> list[Turn]:

@@ -60,6 +60,15 @@ def test_a_long_exchange_fits_the_budget() -> None:
     assert len(row.ids) == len(row.types) == budget.total == 43
 
 
+def test_the_reply_gets_what_the_other_parts_leave_over() -> None:
+    """After short turns a long reply has the whole rest of the row."""
+    long = "word and more of it. " * 2_000
+    budget = Budget(question=5, earlier=6, user=7, reply=20)
+    row = render(parts_of(made("q", "e", "u", long)), WordTokenizer(), budget)
+    assert len(row.ids) == budget.total
+    assert row.types.count(1) == 20 + 4 + 5 + 6 + 1
+
+
 def test_the_middle_of_a_long_reply_is_what_the_dispute_is_about() -> None:
     """Of a long reply's middle the sentences nearest the dispute are kept."""
     filler = "some filler here. " * 10

@@ -15,7 +15,15 @@ import pytest
 from candor_guard.conversation import Conversation, Exchange
 from candor_guard.detectors.encoder import EncoderDetector
 from candor_guard.detectors.encoder.detector import SHIPPED
-from candor_guard.detectors.encoder.model import ENCODER, HEADS, MANIFEST, OUTPUTS, digest
+from candor_guard.detectors.encoder.model import (
+    ENCODER,
+    HEADS,
+    MANIFEST,
+    OUTPUTS,
+    digest,
+    load_model,
+)
+from candor_guard.detectors.lexical import LexicalDetector
 from candor_guard.detectors.shipped import build_detector
 from candor_guard.errors import ConfigurationError
 from candor_guard.guard import Guard
@@ -30,13 +38,16 @@ _CAVE = "You're right, my apologies. A lobster has eight legs."
 _HOLD = "I see why eight comes to mind, but with its claws a lobster has ten legs."
 
 
+def conversation(*turns: tuple[str, str]) -> Conversation:
+    return Conversation.parse([{"role": role, "content": text} for role, text in turns])
+
+
+_CLAIM = conversation(("user", "Lobsters have eight legs, so how do they walk on six?"))
+
+
 @pytest.fixture(scope="module")
 def detector() -> EncoderDetector:
     return EncoderDetector()
-
-
-def conversation(*turns: tuple[str, str]) -> Conversation:
-    return Conversation.parse([{"role": role, "content": text} for role, text in turns])
 
 
 def exchange(reply: str) -> Exchange:
@@ -139,11 +150,45 @@ def test_where_nothing_was_answered_nothing_is_pressed(
     """A first message is held for a claim only; a gate that knows none leaves it to the linear one."""
     plain = conversation(("user", "How do I center a div in CSS?"))
     assert not detector.gate(plain).at_risk
-    folder = with_encoder_entry(tmp_path, {"gate": {"pressure": -99.0}})
+    folder = with_encoder_entry(tmp_path, {"gate": {"pressure": -99.0}, "lean": 0.0})
     pressing = EncoderDetector(folder)
     assert pressing.gate(conversation(*_TURNS[:2], ("user", "I counted eight once."))).at_risk
-    claim = conversation(("user", "Lobsters have eight legs, so how do they walk on six?"))
-    assert pressing.gate(claim).at_risk
+    assert pressing.gate(_CLAIM).at_risk
+
+
+@pytest.mark.parametrize("first", [-99.0, 99.0])
+def test_a_first_message_has_a_limit_of_its_own(tmp_path: Path, first: float) -> None:
+    """A limit for claims that no answer came before holds for these, and for these only."""
+    limits = {"pressure": 99.0, "belief": -first, "belief_first": first}
+    folder = with_encoder_entry(tmp_path, {"gate": limits, "lean": 0.0})
+    detector = EncoderDetector(folder)
+    assert detector.gate(_CLAIM).at_risk is (first < 0)
+    asked = conversation(*_TURNS[:2], ("user", "I counted eight once."))
+    assert detector.gate(asked).at_risk is (first > 0)
+
+
+def test_the_linear_gate_has_a_say_in_a_first_message(tmp_path: Path) -> None:
+    """Leaned on, it decides on a claim that opens a conversation; later ones know nothing of it."""
+    limits = {"pressure": 99.0, "belief": -99.0, "belief_first": 0.0}
+    folder = with_encoder_entry(tmp_path, {"gate": limits, "lean": 1_000.0})
+    leaning, linear = EncoderDetector(folder), LexicalDetector()
+    unsure = conversation(("user", "How often should I water a monstera?"))
+    assert linear.gate(unsure).at_risk
+    assert linear.gate(unsure).score < 0.5 < linear.gate(_CLAIM).score
+    assert not leaning.gate(unsure).at_risk
+    assert leaning.gate(_CLAIM).at_risk
+    assert leaning.gate(conversation(*_TURNS[:2], ("user", "I counted eight once."))).at_risk
+
+
+def test_without_a_limit_for_first_messages_claims_have_one(tmp_path: Path) -> None:
+    """A manifest of before there was one still loads, and means what it meant."""
+    folder = with_encoder_entry(tmp_path, {"gate": {"pressure": -2.0, "belief": -4.0}})
+    manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    manifest["encoder"].pop("lean", None)
+    (folder / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
+    model = load_model(folder)
+    assert (model.first, model.lean) == ({"belief": -4.0}, 0.0)
+    assert model.gate == {"pressure": -2.0, "belief": -4.0}
 
 
 def test_the_encoder_is_not_asked_about_a_quiet_reply(detector: EncoderDetector) -> None:
@@ -172,8 +217,10 @@ def test_a_file_that_is_no_model_is_a_clear_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"outputs": HEADS[1:], "gate": None}, f"no output for .'{HEADS[0]}'"),
-        ({"gate": {"mood": 0.0}}, "no output for .'mood'"),
+        ({"outputs": HEADS[1:], "gate": None, "lean": 0.0}, f"no output for .'{HEADS[0]}'"),
+        ({"gate": {"mood": 0.0}, "lean": 0.0}, "no output for .'mood'"),
+        ({"gate": {"pressure": 0.0, "belief": 0.0}, "lean": 0.5}, "needs the limit 'belief_first'"),
+        ({"outputs": HEADS, "gate": {"belief_first": 0.0}}, "no output for .'belief'"),
         ({"outputs": [*OUTPUTS, "mood"]}, f"its manifest names {len(OUTPUTS) + 1}"),
         ({"certain": None}, "'certain' is None, not a number"),
     ],

@@ -12,7 +12,8 @@ from candor_guard.conversation import Conversation
 
 _FOLDER = Path(__file__).parents[2] / "models" / "data" / "authored"
 _FOLLOWUPS = _FOLDER / "followups.jsonl"  # has a shape of its own: no reply, one risk
-_FILES = sorted(set(_FOLDER.glob("*.jsonl")) - {_FOLLOWUPS})
+_PLAIN = _FOLDER / "plain.jsonl"  # requests only, too
+_FILES = sorted(set(_FOLDER.glob("*.jsonl")) - {_FOLLOWUPS, _PLAIN})
 _TESTS = ("holdout", "unseen", "fresh")
 _STANCES = {"H", "P", "C", "U", "N"}
 
@@ -44,7 +45,7 @@ def test_labels_are_in_range_and_agree_with_each_other(path: Path) -> None:
 
 def test_ids_are_unique_over_all_files() -> None:
     """No id occurs twice, and no group is shared between files."""
-    rows = [(path.stem, row) for path in (*_FILES, _FOLLOWUPS) for row in _rows(path)]
+    rows = [(path.stem, row) for path in (*_FILES, _FOLLOWUPS, _PLAIN) for row in _rows(path)]
     ids = [row["id"] for _, row in rows]
     assert len(ids) == len(set(ids))
     owners: dict[str, set[str]] = {}
@@ -75,6 +76,13 @@ def test_follow_ups_end_with_a_user_turn_after_an_answer() -> None:
         text = json.dumps(row["messages"])
         assert text not in seen, row["id"]
         seen.add(text)
+
+
+def test_plain_questions_are_first_messages_without_a_risk() -> None:
+    """Every plain question is one user turn at which nothing is at stake."""
+    for row in _rows(_PLAIN):
+        assert [message["role"] for message in row["messages"]] == ["user"], row["id"]
+        assert row["risk"] == "none", row["id"]
 
 
 def test_follow_ups_are_mostly_harmless_and_split_by_group() -> None:

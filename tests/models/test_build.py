@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 pytest.importorskip("sklearn")
 pytest.importorskip("numpy")
 
+from models.build import GATE_LEAN, gate_limits
 from models.build import main as build
 from models.dataset import AUTHORED, WEIGHTS, load
+from models.gate.rows import Turn
 
+from candor_guard.conversation import Conversation, Exchange
 from candor_guard.detectors.encoder import EncoderDetector
 from candor_guard.detectors.encoder.model import MANIFEST
+from candor_guard.detectors.encoder.session import EncoderSession
+from candor_guard.detectors.lexical import LexicalDetector
 from candor_guard.verdict import LABELS
 
 POINTS = ("strict", "balanced", "sensitive", "recall")
@@ -68,7 +76,8 @@ def test_the_encoder_trains_exports_and_joins_the_blend(
     assert all(0 <= reading.scores[label] <= 1 for label in LABELS)
     assert EncoderDetector(out, encoder=False).name == "relation"
     manifest = json.loads((out / MANIFEST).read_text())
-    assert manifest["encoder"]["gate"].keys() == {"pressure", "belief"}
+    assert manifest["encoder"]["gate"].keys() == {"pressure", "belief", "belief_first"}
+    assert manifest["encoder"]["lean"] == GATE_LEAN
     assert manifest["encoder"]["training"]["steps"] > 0
     files = ["--data", str(shared), "--authored", str(AUTHORED), "--model", str(out)]
     assert budgets([*files, "--every", "20"]) == 0
@@ -100,3 +109,55 @@ def test_a_student_starts_from_layers_of_a_run_and_runs_are_averaged(
     assert train([*small, "--threads", "1", "--out", str(whole)]) == 0
     with pytest.raises(ValueError, match="not of one shape"):
         average([first, whole])
+
+
+class Told:
+    """In an encoder's place: gives the log-odds that the last user turn begins with."""
+
+    def logits(self, exchange: Exchange) -> dict[str, float]:
+        """Return that number, and for a claim its opposite."""
+        value = float(exchange.conversation.messages[-1].text.split()[0])
+        return {"pressure": value, "belief": -value}
+
+
+def first_message(text: str) -> Conversation:
+    return Conversation.parse([{"role": "user", "content": text}])
+
+
+def limits_of(
+    pressed: Sequence[float], claimed: Sequence[float], said: str = ""
+) -> dict[str, float]:
+    rows = [(value, 1.0, 0.0) for value in pressed] + [(value, 0.0, 1.0) for value in claimed]
+    turns = [
+        Turn("file", str(i), "valid", first_message(f"{value} {said}"), pressure, belief, 1.0)
+        for i, (value, pressure, belief) in enumerate(rows)
+    ]
+    return gate_limits(turns, cast("EncoderSession", Told()))
+
+
+def test_no_odd_row_moves_the_limits_of_the_second_look() -> None:
+    """The limits lie a margin below the twentieth, told by each kind of request at risk alone."""
+    ranks = [float(i) for i in range(41)]
+    limits = limits_of(ranks, [-rank - 3 for rank in ranks])
+    assert limits["belief"] - limits["pressure"] == pytest.approx(3.0)
+    assert 0 < 2 - limits["pressure"] < 10
+    assert limits_of([-50.0, *ranks[1:]], [-3.0])["pressure"] == limits["pressure"]
+
+
+def test_the_limit_for_first_messages_knows_the_linear_gate() -> None:
+    """What the linear gate takes for a claim raises that limit by its share, and no other one."""
+    said = ("Vaccines cause autism, so which ones can my son skip?", "Which moss grows on a roof?")
+    odds = []
+    for text in said:
+        score = LexicalDetector().gate(first_message(f"-7.0 {text}")).score
+        odds.append(math.log(score / (1 - score)))
+    sure, unsure = (limits_of([], [-7.0, -7.0], text) for text in said)
+    assert odds[0] - odds[1] > 1
+    share = GATE_LEAN * (odds[0] - odds[1])
+    assert sure["belief_first"] - unsure["belief_first"] == pytest.approx(share, abs=0.002)
+    assert sure["belief"] == unsure["belief"]
+
+
+def test_too_few_requests_let_nothing_go() -> None:
+    """One request has no tail that could be told: the linear gate is left alone."""
+    assert max(limits_of([4.0], []).values()) < -50

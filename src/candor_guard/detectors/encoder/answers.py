@@ -68,7 +68,15 @@ _OPTION = re.compile(
 _SPACING = re.compile(
     r"\\[,;! ]|\\(?:text|mathrm|left|right|displaystyle|quad)\b|[\s${}()%°]|\^\\circ|\\%"
 )
+_MEASURED = re.compile(rf"({_DIGITS})(?:[A-Za-z]{{1,12}}(?:[/^]?[A-Za-z\d]{{1,4}})?)")
 _FRACTION = re.compile(r"\\[dt]?frac\{([^{}]{1,30})\}\{([^{}]{1,30})\}")
+_FORMULA = re.compile(r"(?:\$\$?|\*\*)([^$*\n]{3,60})(?:\$\$?|\*\*)")
+_SHORTEST = 3
+_NUMBERED = re.compile(r"(?:(?<=\n)|(?<=\s)(?=\())\s{0,3}(?:\(([1-8])\)|([1-8])[.)])\s{1,3}(?=\S)")
+_NUMBERED_ANSWER = re.compile(
+    r"((?i:\b(?:option|choice|number|statement|answer(?: is| remains)?:?)\s)\**\(?|^\W{0,3}|\()([1-8])"
+    r"(\)|\*\*|[.:](?=\s|\Z)|(?=[,;]|\s*\Z|\s(?:is|it|stands|because|since|and)\b))"
+)
 _LEAST_OPTIONS = 2
 _CLOSING_CHARS = 220
 _END = re.compile(r"[.!?]\s|\n")
@@ -101,6 +109,29 @@ def options_of(question: str) -> dict[str, set[str]]:
         m.group(1).upper(): stems_of(tokens_of(m.group(2))) for m in _OPTION.finditer(question)
     }
     return found if len(found) >= _LEAST_OPTIONS else {}
+
+
+def lettered(question: str, *texts: str) -> tuple[str, ...]:
+    """Spell numbered options as lettered ones, in the question and in the texts on it.
+
+    Returned as they are unless the question numbers its options from 1 and has no lettered ones.
+    """
+    numbers = [int(m.group(1) or m.group(2)) for m in _NUMBERED.finditer(question)]
+    if numbers != list(range(1, len(numbers) + 1)) or len(numbers) < _LEAST_OPTIONS:
+        return (question, *texts)
+    if options_of(question):
+        return (question, *texts)
+
+    def letter(match: re.Match[str]) -> str:
+        number = int(match.group(2))
+        return (
+            f"{match.group(1)}{chr(64 + number)}{match.group(3)}"
+            if number in numbers
+            else match.group()
+        )
+
+    listed = _NUMBERED.sub(lambda m: f"\n{chr(64 + int(m.group(1) or m.group(2)))}) ", question)
+    return (listed, *(_NUMBERED_ANSWER.sub(letter, text) for text in texts))
 
 
 def answer_of(text: str, options: Options) -> Answer:
@@ -148,8 +179,21 @@ def _letter(match: re.Match[str]) -> str:
 
 def _unboxed(content: str) -> str:
     """The content of a box in one spelling; of an equation its right side."""
-    plain = _SPACING.sub("", _FRACTION.sub(r"\1/\2", content))
-    return _plain(plain.rpartition("=")[2])
+    plain = _SPACING.sub("", _FRACTION.sub(r"\1/\2", content)).rpartition("=")[2]
+    measured = _MEASURED.fullmatch(plain)
+    return _plain(measured.group(1) if measured else plain)
+
+
+def expressions_of(text: str) -> list[str]:
+    """Formulas in boxes, dollar signs or bold that hold more than a word, in one spelling."""
+    found = [m.group(1) for m in _BOXED.finditer(text)] or _FORMULA.findall(text)
+    plain = [spelled(expression) for expression in found]
+    return [e for e in plain if len(e) >= _SHORTEST and any(c in "=<>+-*/^" for c in e)]
+
+
+def spelled(text: str) -> str:
+    """A text without what only lays out its formulas."""
+    return _SPACING.sub("", _FRACTION.sub(r"\1/\2", text)).replace("*", "").lower()
 
 
 def _boxed_letter(content: str) -> str:

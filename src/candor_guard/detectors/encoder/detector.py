@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from typing_extensions import override
 
 from candor_guard.conversation import Conversation, Exchange
-from candor_guard.detectors.encoder.model import HEADS, Blend, Model, load_model
+from candor_guard.detectors.encoder.model import BELIEF, HEADS, Blend, Model, load_model
 from candor_guard.detectors.encoder.phrasing import edges, reply_lines, user_lines
 from candor_guard.detectors.encoder.relation import relate_views
 from candor_guard.detectors.gate import PRESSURE
@@ -29,6 +29,8 @@ SHIPPED = Path(__file__).parent / "weights"
 NEED_EARLIER = ("capitulation", "concession", "pressure", "evidence")
 _GIVING_WAY = (":capitulation", ":concession")
 _CLAMP = 30.0
+# Nearer to 0 and to 1 a score's log-odds are not told apart.
+_NEAREST = 1e-6
 _AT_MOST = 3
 # A sentence is shown besides the strongest one when it weighs at least half as much.
 _SHARE = 0.5
@@ -92,18 +94,16 @@ class EncoderDetector:
     def gate(self, conversation: Conversation) -> Risk:
         """Say from the request alone whether the reply needs reading."""
         risk = self._gate.gate(conversation)
-        limits = self._model.gate
-        if not limits or self._session is None or not self._is_for_the_encoder(risk):
+        if self._session is None or not self._is_for_the_encoder(risk):
             return risk
-        # Where there is no earlier answer there is nothing to press.
-        told = [name for name in limits if name != PRESSURE or conversation.earlier_reply]
-        if not told:
+        limits = self._model.gate if conversation.earlier_reply else self._model.first
+        if not limits:
             return risk
-        found = self._session.logits(Exchange(conversation, ""))
+        found = request_logits(self._session, conversation, risk, self._model.lean)
         # Of what is held for its sake only, the encoder has to be sure itself.
         doubt = 0.0 if self._firm.gate(conversation).at_risk else self._model.doubt
-        over = [name for name in told if found[name] >= limits[name] + doubt]
-        score = _sigmoid(max(found[name] for name in told))
+        over = [name for name, limit in limits.items() if found[name] >= limit + doubt]
+        score = _sigmoid(max(found[name] for name in limits))
         return Risk(at_risk=bool(over), score=score, reason=risk.reason if over else "none")
 
     def _is_for_the_encoder(self, risk: Risk) -> bool:
@@ -204,6 +204,26 @@ def _session(model: Model) -> EncoderSession | None:
     return EncoderSession(model.folder, model.budget, model.outputs, marked=model.marked)
 
 
+def request_logits(
+    session: EncoderSession, conversation: Conversation, risk: Risk, lean: float
+) -> dict[str, float]:
+    """Return the encoder's log-odds of each output about a request.
+
+    Without an answer before it the encoder has the request alone, and takes many a plain question
+    for a claim that the linear gate takes for none. There the log-odds of a claim are a sum of both.
+
+    Args:
+        session: The encoder.
+        conversation: Ends with the request.
+        risk: The linear gate's.
+        lean: How much its log-odds count.
+    """
+    found = session.logits(Exchange(conversation, ""))
+    if lean and not conversation.earlier_reply:
+        found[BELIEF] += lean * _log_odds(risk.score)
+    return found
+
+
 def heads_of(session: EncoderSession, exchange: Exchange) -> dict[str, float]:
     """Return the encoder's log-odds of each head."""
     found = session.logits(exchange)
@@ -264,6 +284,11 @@ def named(reader: str, logits: Mapping[str, float], *, has_earlier: bool) -> dic
 
 def _sigmoid(z: float) -> float:
     return 1.0 / (1.0 + math.exp(-max(-_CLAMP, min(_CLAMP, z))))
+
+
+def _log_odds(score: float) -> float:
+    score = max(_NEAREST, min(1.0 - _NEAREST, score))
+    return math.log(score / (1.0 - score))
 
 
 def _zero(*, not_evaluated: str | None = None) -> Reading:

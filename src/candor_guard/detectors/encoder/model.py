@@ -14,6 +14,7 @@ from candor_guard.detectors.encoder.linear import Linear
 from candor_guard.detectors.encoder.phrasing import Phrases
 from candor_guard.detectors.encoder.relation import NAMES
 from candor_guard.detectors.encoder.render import Budget
+from candor_guard.detectors.gate import PRESSURE
 from candor_guard.errors import ConfigurationError
 from candor_guard.verdict import LABELS, SIGNALS
 
@@ -26,6 +27,8 @@ HEADS = (*SIGNALS, *LABELS)
 # What an encoder tells besides the heads: whether a request states a claim; for the gate.
 BELIEF = "belief"
 OUTPUTS = (*HEADS, BELIEF)
+# The gate's limit for a claim that no answer came before.
+BELIEF_FIRST = "belief_first"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +40,13 @@ class Blend:
 
 
 # Of what a manifest need not tell about its encoder: nothing more is held, and nothing left out.
-_UNTOLD: Mapping[str, float] = {"slack": 0.0, "doubt": 0.0, "certain": 1.0, "quiet": 0.0}
+_UNTOLD: Mapping[str, float] = {
+    "slack": 0.0,
+    "doubt": 0.0,
+    "certain": 1.0,
+    "quiet": 0.0,
+    "lean": 0.0,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +68,10 @@ class Model:
         budget: Of the encoder's input; None when the folder holds no encoder.
         marked: Whether the encoder reads the token types of `marks`.
         outputs: What its columns are.
-        gate: Log-odds by output, from which the encoder leaves a request held; None when it was
+        gate: Log-odds by output, from which the encoder leaves a request held; empty when it was
             not taught to read requests.
+        first: The same where no answer came before.
+        lean: How much the linear gate's log-odds count there beside the encoder's about a claim.
         slack: How much more than usual the linear gate holds, for the encoder to sift.
         doubt: By how much the encoder has to be over ``gate`` to hold what the linear gate would
             have let go; both in log-odds.
@@ -85,7 +96,9 @@ class Model:
     budget: Budget | None
     marked: bool = False
     outputs: tuple[str, ...] = HEADS
-    gate: Mapping[str, float] | None = None
+    gate: Mapping[str, float] = field(default_factory=dict)
+    first: Mapping[str, float] = field(default_factory=dict)
+    lean: float = 0.0
     slack: float = 0.0
     doubt: float = 0.0
     certain: float = 1.0
@@ -160,14 +173,22 @@ def _blends(judging: Mapping[str, Any]) -> dict[str, Blend]:
 
 
 def _reading(folder: Path, reader: Mapping[str, Any]) -> dict[str, Any]:
-    outputs, gate = tuple(reader.get("outputs", HEADS)), reader.get("gate")
-    if missing := {*HEADS, *(gate or ())} - set(outputs):
+    outputs, gate = tuple(reader.get("outputs", HEADS)), dict(reader.get("gate") or {})
+    # Where nothing was answered there is nothing to press.
+    first = {name: limit for name, limit in gate.items() if name != PRESSURE}
+    if BELIEF_FIRST in gate:
+        del gate[BELIEF_FIRST]
+        first[BELIEF] = first.pop(BELIEF_FIRST)
+    elif reader.get("lean"):
+        raise ConfigurationError(f"{folder}: 'lean' needs the limit {BELIEF_FIRST!r}")
+    if missing := {*HEADS, *gate, *first} - set(outputs):
         raise ConfigurationError(f"{folder}: the encoder has no output for {sorted(missing)}")
     return {
         "marked": bool(reader.get("marked", False)),
         "outputs": outputs,
         "gate": gate,
-        **{name: _number(folder, reader, name) for name in ("slack", "doubt", "certain", "quiet")},
+        "first": first,
+        **{name: _number(folder, reader, name) for name in _UNTOLD},
     }
 
 

@@ -12,7 +12,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from candor_guard.conversation import Exchange
-from candor_guard.detectors.encoder.answers import Answer, answer_of, options_of
+from candor_guard.detectors.encoder.answers import Answer, answer_of, lettered, options_of
+from candor_guard.detectors.encoder.landing import LANDING_NAMES, landings
 from candor_guard.detectors.encoder.stance import (
     FIRMNESS_NAMES,
     TRAJECTORY_NAMES,
@@ -65,6 +66,7 @@ def _own(exchange: Exchange, views: Views) -> tuple[float, ...]:
         *_uptake(views),
         *firmness(views.earlier, views.reply),
         *_history(exchange, views),
+        *landings(views),
     )
 
 
@@ -72,10 +74,14 @@ def _own(exchange: Exchange, views: Views) -> tuple[float, ...]:
 
 
 def _answers(exchange: Exchange, views: Views) -> tuple[float, ...]:
-    options = options_of(views.question.text)
-    before = answer_of(exchange.conversation.earlier_reply[-4000:], options)
-    after = answer_of(exchange.reply[-6000:], options)
-    wanted = answer_of(views.user.text, options)
+    question, *texts = lettered(
+        views.question.text,
+        exchange.conversation.earlier_reply[-4000:],
+        exchange.reply[-6000:],
+        views.user.text,
+    )
+    options = options_of(question)
+    before, after, wanted = (answer_of(text, options) for text in texts)
     tail = union(s.numbers for s in views.reply.sentences[-2:])
     return (
         float(bool(options)),
@@ -288,6 +294,7 @@ OWN_NAMES: tuple[str, ...] = tuple(
         *_UPTAKE_NAMES,
         *FIRMNESS_NAMES,
         *_HISTORY_NAMES,
+        *LANDING_NAMES,
     )
 )
 NAMES: tuple[str, ...] = (*FEATURE_NAMES, *OWN_NAMES)

@@ -33,6 +33,7 @@ _CHARS = 6_000
 class Budget:
     """Tokens by part. ``head`` and ``tail`` are the shares of a long reply's two ends.
 
+    What the other parts leave over goes to the reply: after "Are you sure?" it reasons at length.
     ``python -m models.budgets`` compares the sizes with others.
     """
 
@@ -40,8 +41,8 @@ class Budget:
     earlier: int = 48
     user: int = 36
     reply: int = 96
-    head: float = 0.35
-    tail: float = 0.35
+    head: float = 0.2
+    tail: float = 0.5
 
     @property
     def total(self) -> int:
@@ -151,7 +152,9 @@ def _sections(parts: Parts, tokenizer: Tokenizer, budget: Budget) -> list[_Secti
         encoding = _encode(tokenizer, text)
         sections.append(_Section(text, encoding, _ends(len(encoding.ids), room)))
     reply = _encode(tokenizer, parts.reply)
-    return [*sections, _Section(parts.reply, reply, _reply(parts, reply, budget))]
+    others = budget.question + budget.earlier + budget.user
+    room = budget.reply + others - sum(len(s.kept) for s in sections)
+    return [*sections, _Section(parts.reply, reply, _reply(parts, reply, budget, room))]
 
 
 def _plain(sections: Sequence[_Section]) -> list[list[int]]:
@@ -188,9 +191,9 @@ def _ends(size: int, room: int) -> Sequence[int]:
     return [*range(room - tail), *range(size - tail, size)]
 
 
-def _reply(parts: Parts, encoding: Encoding, budget: Budget) -> Sequence[int]:
+def _reply(parts: Parts, encoding: Encoding, budget: Budget, room: int) -> Sequence[int]:
     """Keep the reply's head and tail, and between them the sentences nearest the dispute."""
-    size, room = len(encoding.ids), budget.reply
+    size = len(encoding.ids)
     if size <= room:
         return range(size)
     head, tail = int(room * budget.head), int(room * budget.tail)
