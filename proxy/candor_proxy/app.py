@@ -115,7 +115,10 @@ class _Api:
             response = await _not_ours(Request(scope), HTTPException(405))
             await response(scope, receive, send)
             return
-        endpoint = self._guarded.get(_plain(scope["path"])) if scope["method"] == "POST" else None
+        endpoint = None
+        if scope["method"] == "POST":
+            path = scope["path"]
+            endpoint = self._guarded.get(path) or self._guarded.get(_plain(path))
         await (endpoint or self._passing)(scope, receive, send)
 
 

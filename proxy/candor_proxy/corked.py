@@ -11,13 +11,15 @@ time that grows with its square.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 from typing_extensions import override
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from candor_guard.wire.json import dump
 from candor_proxy.errors import error_body
+from candor_proxy.inbox import LINE
 
 _HEAD = b"HTTP/1.1 "
 # The path with its query, and all names and values; 8 KiB are usual elsewhere.
@@ -77,14 +79,40 @@ class Corked:
             return getattr(self._transport, name)
 
 
+class _Line:
+    """A `candor_proxy.inbox.Line`: what the connection knows of one request."""
+
+    __slots__ = ("_cycle", "_protocol")
+
+    def __init__(self, protocol: CorkedProtocol, cycle: RequestResponseCycle) -> None:
+        self._protocol = protocol
+        self._cycle = cycle
+
+    @property
+    def complete(self) -> bool:
+        return not self._cycle.more_body
+
+    def on_leaving(self, tell: Callable[[], None] | None) -> None:
+        if tell is not None:
+            self._protocol.flow.resume_reading()  # or the end of the connection goes unread
+            if self._cycle.disconnected:
+                tell()
+        self._protocol.leaving = None if tell is None else (self._cycle, tell)
+
+
 class CorkedProtocol(HttpToolsProtocol):
     """What `uvicorn.Config(http=...)` takes."""
 
-    # Whether the parser has made something of the latest bytes, how many in a row it has not, and
-    # whether nothing more is to be read.
+    # Whether the parser has made something of the latest bytes, how many in a row it has not,
+    # whether a request began in the latest ones, how many they are, and whether nothing more is to
+    # be read.
     _moved = False
     _idle = 0
+    _began = False
+    _size = 0
     _refused = False
+    # The request that is answered, and who wants to know that its client has left.
+    leaving: tuple[RequestResponseCycle, Callable[[], None]] | None = None
 
     @override
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as upstream's
@@ -95,7 +123,8 @@ class CorkedProtocol(HttpToolsProtocol):
         """Take bytes; those of a head that is not complete yet, or of trailers, are counted."""
         if self._refused:
             return
-        self._moved = False
+        self._moved = self._began = False
+        self._size = len(data)
         super().data_received(data)
         self._idle = 0 if self._moved else self._idle + len(data)
         if self._idle > MAX_HEAD_BYTES:
@@ -103,17 +132,18 @@ class CorkedProtocol(HttpToolsProtocol):
 
     @override
     def on_message_begin(self) -> None:
-        self._moved = True
+        self._moved = self._began = True
         super().on_message_begin()
 
     @override
     def on_headers_complete(self) -> None:
         self._moved = True
-        size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
-        if size > MAX_HEAD_BYTES:
+        within = self._began and self._size <= MAX_HEAD_BYTES
+        if not within and self._head_size() > MAX_HEAD_BYTES:
             self._refuse()
             raise ValueError("head too large")  # no request comes of it; the parser stops here
         super().on_headers_complete()
+        self.cycle.scope["extensions"] = {LINE: cast("Any", _Line(self, self.cycle))}
 
     @override
     def on_body(self, body: bytes) -> None:
@@ -124,6 +154,17 @@ class CorkedProtocol(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         if not self._refused:
             super().send_400_response(msg)
+
+    @override
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        if self.leaving is not None:
+            cycle, tell = self.leaving
+            if cycle.disconnected:
+                tell()
+
+    def _head_size(self) -> int:
+        return len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
 
     def _refuse(self) -> None:
         """Answer with a 431 and close; only close where that would get into another answer."""

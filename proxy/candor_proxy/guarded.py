@@ -24,7 +24,14 @@ from candor_guard.wire.json import dump
 from candor_proxy.errors import describe, error_response, refused, stalled, too_large
 from candor_proxy.faults import request_id_of
 from candor_proxy.headers import find, path_below, to_client, to_upstream
-from candor_proxy.inbox import BodyStalledError, BodyTooLargeError, ClientGoneError, Inbox, end_task
+from candor_proxy.inbox import (
+    BodyStalledError,
+    BodyTooLargeError,
+    ClientGoneError,
+    Inbox,
+    end_task,
+    line_of,
+)
 from candor_proxy.metrics import Metrics
 from candor_proxy.options import ProxyOptions
 
@@ -50,7 +57,7 @@ class GuardedEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         request_id = request_id_of(scope)
-        inbox = Inbox(receive, self._options.body_timeout)
+        inbox = Inbox(receive, self._options.body_timeout, line_of(scope))
         try:
             body = await inbox.body(self._options.max_request_bytes)
             mode = self._mode(scope)

@@ -9,8 +9,8 @@ from candor_guard.upstreams import Headers, end_to_end
 RawHeaders = list[tuple[bytes, bytes]]
 
 # By whoever sends the message on.
-_SET_ANEW = frozenset({"host", "content-length", "expect"})
-_SET_ANEW_ALL = _SET_ANEW | {"accept-encoding"}
+_SET_ANEW = frozenset({b"host", b"content-length", b"expect"})
+_SET_ANEW_ALL = _SET_ANEW | {b"accept-encoding"}
 # They describe bytes that a rewritten body no longer has.
 _OF_THE_BYTES = frozenset({"content-length", "content-md5", "digest", "content-digest", "etag"})
 _BODILESS = frozenset({204, 304})
@@ -23,12 +23,15 @@ def to_upstream(raw: Iterable[tuple[bytes, bytes]], *, identity: bool) -> Header
         raw: Lower-case names, as ASGI gives them.
         identity: Ask for an unencoded body, because it has to be read.
     """
-    pairs = end_to_end([(name.decode("latin-1"), value.decode("latin-1")) for name, value in raw])
     dropped = _SET_ANEW_ALL if identity else _SET_ANEW
-    kept = [
-        pair for pair in pairs if pair[0] not in dropped and not pair[0].startswith("x-candor-")
-    ]
-    return (*kept, ("accept-encoding", "identity")) if identity else tuple(kept)
+    pairs = end_to_end(
+        [
+            (name.decode("latin-1"), value.decode("latin-1"))
+            for name, value in raw
+            if name not in dropped and not name.startswith(b"x-candor-")
+        ]
+    )
+    return (*pairs, ("accept-encoding", "identity")) if identity else pairs
 
 
 def to_client(

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Coroutine
-from typing import Any
+import functools
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from typing import Any, Protocol
 
-from starlette.types import Message, Receive, Send
+from starlette.types import Message, Receive, Scope, Send
+
+# In the extensions of a request's scope, where the server is ours.
+LINE = "candor_proxy.line"
 
 
 class ClientGoneError(Exception):
@@ -21,6 +25,30 @@ class BodyStalledError(Exception):
     """The rest of the request body does not come."""
 
 
+class Line(Protocol):
+    """What our server tells of a client besides messages.
+
+    Whoever has `receive` only needs a task to watch for a client's leaving, and a timer for a body
+    that may be there already. Both cost more than a plain request's own work.
+
+    Attributes:
+        complete: Whether the whole body has arrived.
+    """
+
+    @property
+    def complete(self) -> bool: ...  # noqa: D102 - documented above
+
+    def on_leaving(self, tell: Callable[[], None] | None) -> None:
+        """Call `tell`, and nobody else, when the client leaves, or at once if it has left."""
+        ...
+
+
+def line_of(scope: Scope) -> Line | None:
+    """Take the line out of a scope: it knows the server's request, and that the scope, in a circle."""
+    line: Line | None = scope.get("extensions", {}).pop(LINE, None)
+    return line
+
+
 class Inbox:
     """Reads a request body and then watches for the client's leaving, over one `receive`.
 
@@ -28,14 +56,16 @@ class Inbox:
         receive: The server's.
         silence: Seconds that each piece of the body may be in coming, or whoever sends half a body
             takes up room for ever. A slow body is none of that, however long it takes.
+        line: To the client, where there is one.
 
     Attributes:
         begun: Whether an answer has begun.
     """
 
-    def __init__(self, receive: Receive, silence: float) -> None:
+    def __init__(self, receive: Receive, silence: float, line: Line | None = None) -> None:
         self._receive = receive
         self._silence = silence
+        self._line = line
         self._read = asyncio.Event()
         self._answered = False
         self.begun = False
@@ -89,11 +119,10 @@ class Inbox:
         return receive
 
     async def _piece(self) -> bytes:
-        try:
-            async with asyncio.timeout(self._silence):
-                message = await self._receive()
-        except TimeoutError:
-            raise BodyStalledError from None
+        if self._line is not None and self._line.complete:
+            message = await self._receive()
+        else:
+            message = await self._next()
         if not message.get("more_body", False):
             self._read.set()  # also when the client left: `run` has to know
         if message["type"] == "http.disconnect":
@@ -101,35 +130,53 @@ class Inbox:
         body: bytes = message.get("body", b"")
         return body
 
+    async def _next(self) -> Message:
+        try:
+            async with asyncio.timeout(self._silence):
+                return await self._receive()
+        except TimeoutError:
+            raise BodyStalledError from None
+
     async def run(self, work: Coroutine[Any, Any, None]) -> bool:
         """Do the work, cancelling it the moment the client leaves; returns whether it was done.
 
-        The work runs in this very task, and only the watching in one of its own: a further task
+        The work runs in this very task, and at most the watching in one of its own: a further task
         and the waiting for both cost more than anything else that is done for a plain request.
         """
         doing = asyncio.current_task()
         left = False
 
-        async def watch() -> None:
+        def leave() -> None:
             nonlocal left
-            await self._read.wait()
-            while (await self._receive())["type"] != "http.disconnect":
-                pass
             if doing is not None and not self._answered:  # else all that is left is to tidy up
                 left = True
                 doing.cancel()
 
-        watcher = asyncio.create_task(watch())
+        watch_no_more = self._watch(leave)
         try:
             await work
         except (Exception, asyncio.CancelledError):
             if not left:
                 raise
         finally:
-            watcher.cancel()
+            watch_no_more()
         if left and doing is not None and doing.uncancel():
             raise asyncio.CancelledError  # somebody else wants an end, too
         return not left
+
+    def _watch(self, leave: Callable[[], None]) -> Callable[[], object]:
+        """Call `leave` when the client leaves; returns what ends the watching."""
+        if self._line is not None and self._read.is_set():  # before that, its body tells
+            self._line.on_leaving(leave)
+            return functools.partial(self._line.on_leaving, None)
+
+        async def watch() -> None:
+            await self._read.wait()
+            while (await self._receive())["type"] != "http.disconnect":
+                pass
+            leave()
+
+        return asyncio.create_task(watch()).cancel
 
 
 async def end_task(task: asyncio.Future[Any]) -> None:

@@ -10,7 +10,7 @@ from candor_guard.errors import InvalidRequestError, UpstreamError
 from candor_guard.upstreams import Upstream, UpstreamRequest
 from candor_proxy.errors import describe, error_response, stalled
 from candor_proxy.headers import find, path_below, to_client, to_upstream
-from candor_proxy.inbox import BodyStalledError, ClientGoneError, Inbox
+from candor_proxy.inbox import BodyStalledError, ClientGoneError, Inbox, line_of
 from candor_proxy.metrics import Metrics
 from candor_proxy.options import ProxyOptions
 
@@ -27,7 +27,7 @@ class PassThrough:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hand one request on."""
-        inbox = Inbox(receive, self._options.body_timeout)
+        inbox = Inbox(receive, self._options.body_timeout, line_of(scope))
         headers = scope["headers"]
         sized = find(headers, b"content-length")
         chunked = find(headers, b"transfer-encoding") is not None

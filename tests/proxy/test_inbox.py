@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from starlette.types import Message
+from starlette.types import Message, Scope
 
 from candor_guard.errors import UpstreamError
-from candor_proxy.inbox import Inbox, end_task
+from candor_proxy.inbox import LINE, Inbox, end_task, line_of
 
 pytestmark = pytest.mark.anyio
 
@@ -58,3 +59,55 @@ async def test_work_that_fails_as_the_client_leaves(complaints: list[dict[str, A
     assert await inbox.run(work()) is False
     gc.collect()
     assert complaints == []
+
+
+class _Line:
+    """A client that can be told to leave."""
+
+    def __init__(self, *, gone: bool = False) -> None:
+        self.complete = True
+        self.gone = gone
+        self.watcher: Callable[[], None] | None = None
+
+    def on_leaving(self, tell: Callable[[], None] | None) -> None:
+        self.watcher = tell
+        if tell is not None and self.gone:
+            tell()
+
+
+async def _body() -> Message:
+    return {"type": "http.request", "body": b"{}"}
+
+
+async def test_line_tells_of_a_leaving_without_a_task() -> None:
+    """Where the server has a line, nothing but the work itself runs, and a leaving ends it."""
+    line = _Line()
+    inbox = Inbox(_body, 10, line)
+    await inbox.body(10)
+    tasks: list[int] = []
+
+    async def work() -> None:
+        tasks.append(len(asyncio.all_tasks()))
+        asyncio.get_running_loop().call_soon(line.watcher or _fail)
+        await asyncio.sleep(10)
+
+    before = len(asyncio.all_tasks())
+    assert await inbox.run(work()) is False
+    assert tasks == [before]
+    assert line.watcher is None
+
+
+async def test_client_that_left_before_the_work_ends_it_at_its_first_wait() -> None:
+    """Who left between body and work is noticed as well."""
+    inbox = Inbox(_body, 10, _Line(gone=True))
+    await inbox.body(10)
+    assert await inbox.run(asyncio.sleep(10)) is False
+
+
+async def test_line_is_taken_out_of_the_scope() -> None:
+    """A scope is left without the line, and one without a line is fine."""
+    line = _Line()
+    scope: Scope = {"type": "http", "extensions": {LINE: line}}
+    assert line_of(scope) is line
+    assert scope["extensions"] == {}
+    assert line_of({"type": "http"}) is None

@@ -1,8 +1,7 @@
 """An upstream that speaks HTTP to any OpenAI-compatible server, over pooled connections.
 
 Bytes go through as they are: no decompression, no re-quoting of paths, no redirects, no cookies,
-no headers of our own. What aiohttp raises is translated in `_before_answer` and `_after_answer`
-and nowhere else, into messages that name the server and never the key, the path or the content.
+no headers of our own. What aiohttp raises is translated in `broken` and nowhere else.
 """
 
 from __future__ import annotations
@@ -22,15 +21,8 @@ from aiohttp.tracing import Trace
 from typing_extensions import override
 from yarl import URL
 
-from candor_guard.errors import (
-    CandorGuardError,
-    InvalidRequestError,
-    UpstreamError,
-    UpstreamInterruptedError,
-    UpstreamTimeoutError,
-    UpstreamUnreachableError,
-)
 from candor_guard.upstreams import HOP_BY_HOP, Headers, UpstreamRequest, end_to_end
+from candor_guard.upstreams.broken import after_answer, before_answer
 from candor_guard.upstreams.target import BaseUrl, checked_key
 from candor_guard.upstreams.upload import Upload
 
@@ -43,6 +35,9 @@ _MAX_HEADER_BYTES: Final = 64 * 1024
 
 # HTTP has no others, and servers and clients that take one fail over it.
 _STATUSES: Final = (100, 599)
+
+# The event loop takes so much at once, whether or not the server reads it.
+_NEVER_WAITS: Final = 32 * 1024
 
 # aiohttp warns that larger bytes objects block the loop; from a BytesIO it writes in pieces.
 _WRITTEN_AT_ONCE: Final = 1 << 20
@@ -128,7 +123,7 @@ class DirectUpstream:
             # The client's side broke, not the server: its own exception says best what happened.
             if upload.failure is not None:
                 raise upload.failure from None
-            raise _before_answer(error, self._server) from None
+            raise before_answer(error, self._server) from None
 
     async def aclose(self) -> None:
         """Close all connections, those in use included."""
@@ -139,18 +134,26 @@ class DirectUpstream:
     async def _open_bytes(
         self, method: str, url: URL, headers: list[tuple[str, str]], body: bytes
     ) -> DirectResponse:
+        try:
+            if len(body) <= _NEVER_WAITS:  # then aiohttp's own clocks are enough
+                return await self._send_safely(method, url, headers, body)
+            async with asyncio.timeout(self._patience):
+                return await self._send_safely(method, url, headers, body)
+        except _FOREIGN as error:
+            raise before_answer(error, self._server) from None
+
+    async def _send_safely(
+        self, method: str, url: URL, headers: list[tuple[str, str]], body: bytes
+    ) -> DirectResponse:
+        """Send a request, and once more when it crossed the end of its connection."""
         trip = _Trip()
         _TRIP.set(trip)
         try:
-            async with asyncio.timeout(self._patience):
-                try:
-                    return await self._send(method, url, headers, body)
-                except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
-                    if not _never_arrived(error, trip):
-                        raise
-                return await self._send(method, url, headers, body)
-        except _FOREIGN as error:
-            raise _before_answer(error, self._server) from None
+            return await self._send(method, url, headers, body)
+        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
+            if not _never_arrived(error, trip):
+                raise
+        return await self._send(method, url, headers, body)
 
     async def _send(
         self,
@@ -162,10 +165,13 @@ class DirectUpstream:
         data: Any = body or None
         if isinstance(body, bytes) and len(body) > _WRITTEN_AT_ONCE:
             data = io.BytesIO(body)
+        named = {name for name, _ in headers}
         response = await self._ready().request(
             method,
             url,
             headers=headers,
+            # Named only where needed: to leave any out costs aiohttp more than to add them.
+            skip_auto_headers=[name for name in _NOT_ADDED if name not in named] or None,
             data=data,
             allow_redirects=False,
             proxy=self._proxy,
@@ -185,7 +191,6 @@ class DirectUpstream:
                 timeout=self._timeout,
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,
-                skip_auto_headers=_NOT_ADDED,
                 response_class=_AbortingResponse,
                 max_line_size=_MAX_HEADER_BYTES,
                 max_field_size=_MAX_HEADER_BYTES,
@@ -248,7 +253,7 @@ class DirectResponse:
             await self.aclose()
             if self._upload is not None and self._upload.failure is not None:
                 raise self._upload.failure from None
-            raise _after_answer(error, self._server) from None
+            raise after_answer(error, self._server) from None
         return piece
 
     async def aclose(self) -> None:
@@ -320,35 +325,6 @@ def _never_arrived(error: aiohttp.ClientError, trip: _Trip) -> bool:
     if trip.reused_at is None or isinstance(error, aiohttp.ClientConnectorError):
         return False
     return asyncio.get_running_loop().time() - trip.reused_at < _STALE_WITHIN
-
-
-# The first line that fits counts: aiohttp's exceptions inherit from each other.
-_BEFORE_ANSWER: Final[tuple[tuple[type[Exception], type[UpstreamError], str], ...]] = (
-    (aiohttp.ConnectionTimeoutError, UpstreamUnreachableError, "no connection to {} in time"),
-    (TimeoutError, UpstreamTimeoutError, "{} took the request but did not answer in time"),
-    (aiohttp.ClientConnectorDNSError, UpstreamUnreachableError, "cannot find the address of {}"),
-    (aiohttp.ClientSSLError, UpstreamUnreachableError, "no trusted TLS connection to {}"),
-    (aiohttp.ClientConnectorError, UpstreamUnreachableError, "cannot connect to {}"),
-    (aiohttp.ClientHttpProxyError, UpstreamUnreachableError, "the proxy opened no tunnel to {}"),
-    (aiohttp.ClientResponseError, UpstreamUnreachableError, "{} did not answer in valid HTTP"),
-    (aiohttp.ClientError, UpstreamUnreachableError, "{} hung up before its answer"),
-    (OSError, UpstreamUnreachableError, "{} hung up before its answer"),
-)
-
-
-def _before_answer(error: Exception, server: str) -> CandorGuardError:
-    """Translate what aiohttp raises until there is a status."""
-    for foreign, ours, message in _BEFORE_ANSWER:
-        if isinstance(error, foreign):
-            return ours(message.format(server))
-    return InvalidRequestError("the method or a header has characters that HTTP forbids")
-
-
-def _after_answer(error: Exception, server: str) -> UpstreamError:
-    """Translate what aiohttp raises while the body is read."""
-    if isinstance(error, TimeoutError):
-        return UpstreamTimeoutError(f"{server} fell silent in the middle of its answer")
-    return UpstreamInterruptedError(f"{server} broke off in the middle of its answer")
 
 
 def _watch(response: aiohttp.ClientResponse) -> None:

@@ -71,6 +71,16 @@ async def test_whole_head_over_the_limit_is_refused(where: str) -> None:
         assert await healthy(on)
 
 
+async def test_head_in_two_pieces_is_measured_as_one() -> None:
+    """Neither piece of a head is over the limit, but both together are."""
+    half = b"a" * (MAX_HEAD_BYTES // 2 + 100)
+    async with stage() as on, on.wire() as wire:
+        await wire.send(GET + b"x-one: " + half)
+        await asyncio.sleep(0.05)
+        await wire.send(b"\r\nx-two: " + half + b"\r\n\r\n")
+        await refused(wire, await wire.head())
+
+
 async def test_large_head_below_the_limit_goes_through() -> None:
     """Long tokens and cookies are no reason to refuse a request, however they come in."""
     value = b"a" * (MAX_HEAD_BYTES - 200)

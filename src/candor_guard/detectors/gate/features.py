@@ -27,6 +27,9 @@ EARLIER_WINDOW = (450, 150)
 MARKS_WINDOW = (140, 60)
 
 _MASK = BUCKETS - 1
+# A bucket is 15 bits above the lowest 7 at most. What is higher never gets there, and numbers this
+# small add up faster.
+_LOW = (1 << BITS + 7) - 1
 _PAST_DIGITS = ":"  # tokens are letters or start with a digit, so one comparison tells them apart
 _LOGGED = 32
 _LOGS = [math.log1p(value) for value in range(_LOGGED)]
@@ -139,13 +142,13 @@ def _codes(token: str) -> _Codes:
 
 def _word(word: int) -> tuple[int, int, tuple[int, int], int, int]:
     first, later = ((word * 0x2F + side) >> 5 & _MASK for side in (0x2C1B, 0x51ED))
-    return word, word & _MASK, (first, later), word * 0x2F35 + 0x3C6F, word * 0x1B
+    return word, word & _MASK, (first, later), word * 0x2F35 + 0x3C6F & _LOW, word * 0x1B & _LOW
 
 
 @lru_cache(maxsize=512)
 def _shape(name: str) -> _Shape:
     code = _hash(name)
-    return _Shape(code * 0x35, code * 0x1F3, code * 0x2F35)
+    return _Shape(code * 0x35 & _LOW, code * 0x1F3 & _LOW, code * 0x2F35 & _LOW)
 
 
 def _hash(word: str) -> int:
@@ -153,12 +156,14 @@ def _hash(word: str) -> int:
 
 
 _EDGE, _START, _END = _hash("|"), _hash("^"), _hash("$")
+_FIRST_EDGE, _FIRST_SHAPE = _EDGE * 0x2F35 + 0x3C6F & _LOW, _START * 0x35 & _LOW
+_FIRST_MARK = _START * 0x6D & _LOW
 
 
 def _buckets(codes: Sequence[_Codes], shared: set[str], *, later: bool) -> list[int]:
     """Return the buckets of words, word pairs, the edges, and the skeleton's pairs and triples."""
     found: list[int] = []
-    before, shape_before = _EDGE * 0x2F35 + 0x3C6F, _START * 0x35
+    before, shape_before = _FIRST_EDGE, _FIRST_SHAPE
     pair_before = None  # the first word of all has no two places before it
     for stem, _, alone, sides, first, second, shape, shape_shared in codes:
         as_first, as_second, as_third = shape_shared if stem in shared else shape
@@ -199,16 +204,15 @@ def _piece(piece: str) -> _Piece:
     if piece not in _KEPT:
         number = word and piece < _PAST_DIGITS
         shape = _hash(("#" if number else "w") if word else f"'{piece}")
-    return _Piece(
-        not word, code * 0x95, code * 0x2B3, shape, shape * 0x6D, shape * 0x257, shape * 0x3D9
-    )
+    places = (code * 0x95, code * 0x2B3, shape, shape * 0x6D, shape * 0x257, shape * 0x3D9)
+    return _Piece(not word, *(place & _LOW for place in places))
 
 
 def _marked(text: str, *, later: bool) -> list[int]:
     """Return the buckets of the skeleton with punctuation, and of words beside a mark."""
     side = 0x3D17 if later else 0x19A5
     found, shapes = [], [_START]
-    shape_before, pair_before = _START * 0x6D, None
+    shape_before, pair_before = _FIRST_MARK, None
     mark_before, before = False, None
     for mark, first, second, shape, as_first, as_second, as_third in map(
         _piece, _PIECE.findall(bounded(text, MARKS_WINDOW).lower())
@@ -230,7 +234,7 @@ def _marked(text: str, *, later: bool) -> list[int]:
         value = place
         for shape in part:
             value = value * 0x2F + shape
-        found.append((value & 0x3FFFFFFF) >> 5 & _MASK)
+        found.append(value >> 5 & _MASK)
     return found
 
 

@@ -16,8 +16,7 @@ from typing import Any
 from candor_guard.errors import ConfigurationError
 
 _RESOURCE = "weights.json"
-# Far beyond any sum of 16-bit weights over the buckets of one request.
-_STEP = 1 << 32
+_STEP = 1 << 26  # two such numbers fit into the 53 bits of a float
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +37,10 @@ class Head:
 class Pair:
     """Sums the buckets of two heads in one pass: two weights are kept as one number.
 
+    That is a float, because Python adds these up faster than integers. All of them are whole, so
+    the sum is exact, as long as it is below 2**25 for either head: that of a thousand buckets of
+    the largest weight there is, or of ten thousand usual ones.
+
     Args:
         first: A head.
         second: Another one.
@@ -45,11 +48,11 @@ class Pair:
 
     def __init__(self, first: Head, second: Head) -> None:
         both = zip(first.buckets, second.buckets, strict=True)
-        self._weights = array("q", [one * _STEP + other for one, other in both])
+        self._weights = [float(one * _STEP + other) for one, other in both]
 
     def sums(self, buckets: Iterable[int]) -> tuple[int, int]:
         """Return the first head's sum, and the second's."""
-        both = sum(map(self._weights.__getitem__, buckets))
+        both = int(sum(map(self._weights.__getitem__, buckets)))
         second = (both + _STEP // 2) % _STEP - _STEP // 2
         return (both - second) // _STEP, second
 

@@ -120,9 +120,11 @@ def is_english(tokens: Sequence[str]) -> bool:
     words = [t for t in tokens if t > _PAST_DIGITS]
     if not words:
         return True
-    if 2 * sum(not word.isascii() for word in words) > len(words):
+    if 2 * sum(map(str.isascii, words)) < len(words):
         return False
     foreign = sum(map(_FOREIGN_WORDS.__contains__, words))
+    if foreign < 2 and len(words) < 40:
+        return True
     english = sum(map(_FUNCTION_WORDS.__contains__, words))
     if foreign > english and foreign >= 2:
         return False
