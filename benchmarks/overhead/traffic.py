@@ -15,10 +15,11 @@ from itertools import cycle
 from typing import Any
 
 from benchmarks.overhead.disputes import DISPUTES
+from benchmarks.overhead.everyday import EVERYDAY
 from candor_proxy.demo.conversations import load_conversations
 
 _MARK = "00000000"
-_ROLES = ("user", "assistant", "user")
+_ROLES = ("user", "assistant")
 _HEAD = (
     "POST {path} HTTP/1.1\r\nhost: 127.0.0.1\r\n"
     "content-type: application/json\r\naccept: */*\r\nuser-agent: benchmark\r\n"
@@ -71,14 +72,14 @@ class Kinds:
 
 
 def conversations() -> list[list[dict[str, str]]]:
-    """Return the demo's conversations and `DISPUTES`; each begins with a system turn."""
+    """Return the demo's conversations, `DISPUTES` and `EVERYDAY`; each begins with a system turn."""
     system = {"role": "system", "content": f"You are a helpful assistant. Chat {_MARK}."}
-    disputes = [
-        [{"role": role, "content": text} for role, text in zip(_ROLES, turns, strict=True)]
-        for turns in DISPUTES
+    ours = [
+        [{"role": role, "content": text} for role, text in zip(cycle(_ROLES), turns, strict=False)]
+        for turns in (*DISPUTES, *EVERYDAY)
     ]
     return [
-        [system, *messages] for messages in (*(c.messages for c in load_conversations()), *disputes)
+        [system, *messages] for messages in (*(c.messages for c in load_conversations()), *ours)
     ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import threading
+from collections.abc import Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from benchmarks.loopback import process
 from benchmarks.machine import Memory, cores
 from benchmarks.overhead.contenders import Server
 from benchmarks.overhead.disputes import DISPUTES
+from benchmarks.overhead.everyday import EVERYDAY
 from benchmarks.overhead.mock_upstream import TEXT
 from benchmarks.overhead.stand import Running, sort_conversations
 from benchmarks.overhead.traffic import Kinds, conversations
@@ -92,6 +94,19 @@ def test_a_detector_that_never_looks_twice_keeps_all_that_are_held(tmp_path: Pat
     assert list(sorted_by(LexicalDetector(), tmp_path).at_risk) == held
 
 
+def _ours(written: Sequence[tuple[str, ...]]) -> list[list[dict[str, str]]]:
+    said = {tuple(m["content"] for m in turns[1:]): turns for turns in conversations()}
+    return [said[turns] for turns in written]
+
+
+def test_the_shipped_detector_lets_most_everyday_conversations_go_at_once() -> None:
+    """The traffic that is not at risk is varied: first questions and follow-ups, short and long."""
+    detector = build_detector()
+    assert isinstance(detector, EncoderDetector)
+    risks = [detector.pre_gate(Conversation.parse(turns)) for turns in _ours(EVERYDAY)]
+    assert sum(risk is not None and not risk.at_risk for risk in risks) >= 2 * FEWEST
+
+
 def test_disputes_are_questions_answers_and_doubts() -> None:
     """They are all different, and each is among the conversations."""
     assert len({question for question, _, _ in DISPUTES}) == len(DISPUTES) >= FEWEST
@@ -106,7 +121,7 @@ def test_the_shipped_detector_holds_several_disputes_and_finds_the_mocks_reply_c
     thresholds = policy.resolve_thresholds(detector.operating_points)
     bars = policy.resolve_probe_bars(detector.operating_points)
     clean = 0
-    for turns in conversations()[-len(DISPUTES) :]:
+    for turns in _ours(DISPUTES):
         conversation = Conversation.parse(turns)
         (reading,) = detector.read([Exchange(conversation, TEXT.strip())])
         verdict = judge(reading, thresholds, detector.name)
