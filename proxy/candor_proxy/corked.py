@@ -11,6 +11,7 @@ time that grows with its square.
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
@@ -80,24 +81,34 @@ class Corked:
 
 
 class _Line:
-    """A `candor_proxy.inbox.Line`: what the connection knows of one request."""
+    """A `candor_proxy.inbox.Line`: what the connection knows of one request.
+
+    The request knows its line in turn, which nobody may ever take: two weak references, or every
+    such request would leave a circle with its body. The server holds both while it answers.
+    """
 
     __slots__ = ("_cycle", "_protocol")
 
     def __init__(self, protocol: CorkedProtocol, cycle: RequestResponseCycle) -> None:
-        self._protocol = protocol
-        self._cycle = cycle
+        self._protocol = weakref.ref(protocol)
+        self._cycle = weakref.ref(cycle)
 
     @property
     def complete(self) -> bool:
-        return not self._cycle.more_body
+        cycle = self._cycle()
+        return cycle is None or not cycle.more_body
 
     def on_leaving(self, tell: Callable[[], None] | None) -> None:
+        protocol, cycle = self._protocol(), self._cycle()
+        if protocol is None or cycle is None:
+            return
         if tell is not None:
-            self._protocol.flow.resume_reading()  # or the end of the connection goes unread
-            if self._cycle.disconnected:
+            protocol.flow.resume_reading()  # or the end of the connection goes unread
+            if cycle.disconnected:
                 tell()
-        self._protocol.leaving = None if tell is None else (self._cycle, tell)
+            protocol.leaving = (cycle, tell)
+        elif protocol.leaving is not None and protocol.leaving[0] is cycle:
+            protocol.leaving = None  # else the next request is being answered: it is its own
 
 
 class CorkedProtocol(HttpToolsProtocol):
@@ -158,9 +169,12 @@ class CorkedProtocol(HttpToolsProtocol):
     @override
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
+        while self.pipeline:  # nobody will start them, nor end the circle that each is part of
+            self.pipeline.pop()[0].on_response = _nothing
         if self.leaving is not None:
             cycle, tell = self.leaving
-            if cycle.disconnected:
+            if not cycle.response_complete:
+                cycle.disconnected = True  # uvicorn tells only the latest of pipelined requests
                 tell()
 
     def _head_size(self) -> int:
@@ -177,3 +191,7 @@ class CorkedProtocol(HttpToolsProtocol):
         self.transport.write(_REFUSAL % len(body))
         self.transport.write(body)
         self.loop.call_later(_LINGER_SECONDS, self.transport.close)
+
+
+def _nothing() -> None:
+    pass

@@ -44,7 +44,7 @@ class Line(Protocol):
 
 
 def line_of(scope: Scope) -> Line | None:
-    """Take the line out of a scope: it knows the server's request, and that the scope, in a circle."""
+    """Take the line out of a scope; it is for whoever reads the body, and that is done once."""
     line: Line | None = scope.get("extensions", {}).pop(LINE, None)
     return line
 

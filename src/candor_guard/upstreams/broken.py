@@ -50,10 +50,10 @@ def _release(error: BaseException | None) -> None:
     """Let go of the places where an exception came up.
 
     Variables there hold the exception, in a circle that keeps the request's body until the garbage
-    collector comes by.
+    collector comes by. The context is left alone: it ends in what the caller is handling.
     """
     seen = set[int]()  # causes may go in a circle, too
     while error is not None and id(error) not in seen:
         seen.add(id(error))
         error.__traceback__ = None
-        error = error.__cause__ or error.__context__
+        error = error.__cause__

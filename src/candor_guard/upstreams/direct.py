@@ -36,7 +36,7 @@ _MAX_HEADER_BYTES: Final = 64 * 1024
 # HTTP has no others, and servers and clients that take one fail over it.
 _STATUSES: Final = (100, 599)
 
-# The event loop takes so much at once, whether or not the server reads it.
+# The event loop takes a request of so many bytes at once, whether or not the server reads it.
 _NEVER_WAITS: Final = 32 * 1024
 
 # aiohttp warns that larger bytes objects block the loop; from a BytesIO it writes in pieces.
@@ -119,11 +119,12 @@ class DirectUpstream:
         try:
             async with limit:
                 return await self._send(request.method, url, headers, upload)
+        except asyncio.CancelledError:
+            upload.fail()
+            raise
         except _FOREIGN as error:
             # The client's side broke, not the server: its own exception says best what happened.
-            if upload.failure is not None:
-                raise upload.failure from None
-            raise before_answer(error, self._server) from None
+            raise upload.fail(error) or before_answer(error, self._server) from None
 
     async def aclose(self) -> None:
         """Close all connections, those in use included."""
@@ -135,7 +136,7 @@ class DirectUpstream:
         self, method: str, url: URL, headers: list[tuple[str, str]], body: bytes
     ) -> DirectResponse:
         try:
-            if len(body) <= _NEVER_WAITS:  # then aiohttp's own clocks are enough
+            if len(body) + _size(headers) <= _NEVER_WAITS:  # then aiohttp's own clocks are enough
                 return await self._send_safely(method, url, headers, body)
             async with asyncio.timeout(self._patience):
                 return await self._send_safely(method, url, headers, body)
@@ -251,14 +252,16 @@ class DirectResponse:
                 raise overlooked
         except _FOREIGN as error:
             await self.aclose()
-            if self._upload is not None and self._upload.failure is not None:
-                raise self._upload.failure from None
-            raise after_answer(error, self._server) from None
+            raise self._failure(error) from None
         return piece
 
     async def aclose(self) -> None:
         """Free the connection; closes it at once when the body was not read to its end."""
         self._response.close()
+
+    def _failure(self, error: Exception) -> Exception:
+        failure = None if self._upload is None else self._upload.fail(error)
+        return failure or after_answer(error, self._server)
 
 
 class _AbortingResponse(aiohttp.ClientResponse):
@@ -363,6 +366,10 @@ def _look_at(closed: asyncio.Future[None]) -> None:
 
 def _lower_case(raw: Iterable[tuple[bytes, bytes]]) -> Iterator[tuple[str, str]]:
     return ((name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in raw)
+
+
+def _size(headers: Iterable[tuple[str, str]]) -> int:
+    return sum([len(name) + len(value) for name, value in headers])
 
 
 def _as_utf8(value: str) -> str:

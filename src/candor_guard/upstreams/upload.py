@@ -55,6 +55,20 @@ class Upload:
         finally:
             self._reschedule(asyncio.get_running_loop().time() + self._patience)
 
+    def fail(self, told: Exception | None = None) -> Exception | None:
+        """Return the failure, if there is one, and forget it: to keep it would make a circle.
+
+        Args:
+            told: What the HTTP client made of it, and keeps; None when nobody wants to know.
+        """
+        failure, self.failure = self.failure, None
+        if failure is not None:
+            if told is None:
+                failure.__traceback__ = None
+            else:
+                told.__cause__ = told.__traceback__ = None
+        return failure
+
     def _reschedule(self, when: float | None) -> None:
         if self._limit is not None and not self._limit.expired():
             self._limit.reschedule(when)
