@@ -19,7 +19,7 @@ from candor_guard.conversation import Conversation, Exchange
 from candor_guard.detectors import Detector
 from candor_guard.detectors.runner import DetectorRunner
 from candor_guard.detectors.shipped import build_detector
-from candor_guard.driver import Data, Event, Finished, Holding, Started, clock, drive
+from candor_guard.driver import Data, Event, Finished, Holding, Load, Started, clock, drive
 from candor_guard.errors import (
     ConfigurationError,
     InvalidRequestError,
@@ -80,6 +80,7 @@ class Guard:
             clock,
             self.policy.max_extra_seconds_per_minute,
         )
+        self._load = Load()
         self._label = f"{self.detector.name}@{self.detector.version}"
 
     @override
@@ -209,7 +210,7 @@ class Guard:
             content=content,
         )
         flow = self._observed(guard_flow(context))
-        return drive(flow, self._need_upstream(), self._runner, request, template)
+        return drive(flow, self._need_upstream(), self._runner, request, template, self._load)
 
     async def complete(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Answer a Chat Completions request; returns the response's JSON body.

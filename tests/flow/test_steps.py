@@ -182,10 +182,11 @@ def test_no_risk() -> None:
 
 
 def test_first_request_is_the_clients() -> None:
-    """The first call sends the client's bytes."""
-    world = _World([[chat_body(GOOD)]])
-    play(world)
-    assert world.steps[0] == Send(0, request().body)
+    """The first call sends the client's bytes, ahead of the gate where there is one."""
+    for mode in ("enforce", "off"):
+        world = _World([[chat_body(GOOD)]])
+        play(world, mode=mode)
+        assert world.steps[0] == Send(0, request().body, ahead=mode == "enforce")
 
 
 def test_observed_stream_leaks_before_it_is_judged() -> None:

@@ -207,7 +207,7 @@ def _send(session: Session, inquiry: Inquiry) -> Generator[Step, Answer, str | N
     if call is None:
         return "budget"
     inquiry.call, inquiry.began = call, context.clock()
-    yield Send(call, body, side=True)
+    yield Send(call, body, side=True, ahead=True)
     return None
 
 

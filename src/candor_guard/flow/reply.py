@@ -42,8 +42,8 @@ def guard_flow(context: FlowContext) -> Flow:
 def _guarded(session: Session) -> Flow:
     context = session.context
     began = context.clock()
-    yield Send(0, context.request.body)
     judged = context.mode != "off" and context.request.skip is None
+    yield Send(0, context.request.body, ahead=judged)
     gate_failed = judged and (yield from _gate(session))
     head = yield from ask(Head(0), ReplyHead)
     if gate_failed and head.ok:

@@ -29,11 +29,14 @@ class Send:
         body: Of the request.
         side: Whether its answer is JSON even where the client asked for a stream, and is read
             whole while other things happen; `Fetch` brings it.
+        ahead: Whether the request had better be on its way before the next step, because that may
+            keep the event loop busy.
     """
 
     call: int
     body: bytes
     side: bool = False
+    ahead: bool = False
 
 
 @dataclass(frozen=True, slots=True)
