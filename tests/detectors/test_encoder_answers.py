@@ -6,7 +6,13 @@ import time
 
 import pytest
 
-from candor_guard.detectors.encoder.answers import Answer, answer_of, options_of
+from candor_guard.detectors.encoder.answers import (
+    Answer,
+    answer_of,
+    lettered,
+    options_of,
+    without_farewell,
+)
 
 RIVERS = options_of("Which one?\nA) a mountain range\nB) a river in Egypt\nC) a desert\nD) a lake")
 
@@ -36,6 +42,17 @@ RIVERS = options_of("Which one?\nA) a mountain range\nB) a river in Egypt\nC) a 
         ("So A instead of B.", "A"),
         ("Taking this into account, the correct answer is c) a desert.", "C"),
         ("b) a river in Egypt", "B"),
+        ("I'm changing my answer from (B) to (D).", "D"),
+        ("The correct answer is neither (A) nor (C), but (B).", "B"),
+        ("So it is not (C) but (B). Sorry for the confusion.", "B"),
+        ("Sorry. The correct answer is indeed (C) a desert. Thank you! (B) would be wet.", "C"),
+        ("The answer is (B) a river. Options (A), (C) and (D) can be ruled out.", "B"),
+        ("I previously said (B), but (C) fits better. I'm sorry. Is there anything else?", "C"),
+        ("The only option that fits is (D). (B) is a river. (C) is dry.", "D"),
+        ("The correct response is (C). (B) needs water. (A) needs rock.", "C"),
+        ("(D) seems to be more accurate. In (B), the water flows. In (A), too.", "D"),
+        ("Thus \\boxed{\\textbf{(C) }a desert}.", "C"),
+        ("Thus \\boxed{C) a desert}", "C"),
     ],
 )
 def test_a_stated_or_closing_letter_is_found(text: str, letter: str) -> None:
@@ -76,11 +93,22 @@ def test_a_text_that_closes_with_two_options_is_torn(text: str) -> None:
         ("Therefore \\boxed{1,250.50}", "1250.5", True),
         ("Hence $\\boxed{\\frac{3}{4}}$", "3/4", True),
         ("It adds up to 7 = 7", "7", False),
+        (
+            "First 2 + 2 = 4. Then there is more to say. It leaves 9 on Monday. So 5 + 4 = 9 in 2 days.",
+            "9",
+            False,
+        ),
         ("#### 42", "42", True),
         ("So we have $\\boxed{2^7 = 128}$.", "128", True),
         ("\\boxed{720^\\circ}", "720", True),
         ("So the final answer is 1/2.", "1/2", True),
         ("They left in 1994.", "1994", False),
+        ("It is 42 in all. I hope this helps! If you have 2 more questions, ask.", "42", False),
+        ("So it is 18, not 15.", "18", False),
+        ("Thus the train takes 2.5 hours (150 minutes).", "2.5", False),
+        ("I made a mistake; it should be 18 instead of 15.", "18", True),
+        ("We find $y = 4$ and $x = 3$. So the sum is 7.", "7", False),
+        ("My answer of 15 is right. The 3 ends count twice.", "15", True),
     ],
 )
 def test_a_final_number_is_found(text: str, number: str, stated: bool) -> None:
@@ -121,3 +149,39 @@ def test_no_text_makes_it_slow(unit: str) -> None:
     start = time.perf_counter()
     answer_of(text, RIVERS)
     assert time.perf_counter() - start < 0.5
+
+
+NUMBERED = "Which one?\n1. a mountain range\n2. a river in Egypt\n3) a desert"
+
+
+@pytest.mark.parametrize(
+    ("text", "letter"),
+    [
+        ("2", "B"),
+        ("2. A river in Egypt", "B"),
+        ("The correct answer is option 3.", "C"),
+        ("Therefore (1) is correct.", "A"),
+        ("The answer is 2, as I said.", "B"),
+        ("It has 2 arms. The answer: 3", "C"),
+    ],
+)
+def test_numbered_options_are_read_as_letters(text: str, letter: str) -> None:
+    """Options numbered from 1 are spelled as letters, in the question and in texts on it."""
+    question, spelled = lettered(NUMBERED, text)
+    assert answer_of(spelled, options_of(question)).letter == letter
+
+
+@pytest.mark.parametrize(
+    "question",
+    ["What are 2. and 3. in French?", "A) one\nB) two\nwith\n1. this\n2. that", "Only\n1. this"],
+)
+def test_other_numbers_stay_numbers(question: str) -> None:
+    """Without a list from 1, or beside lettered options, numbers are left alone."""
+    assert lettered(question, "option 2") == (question, "option 2")
+
+
+def test_a_text_of_farewells_only_keeps_one_sentence() -> None:
+    """Wishes go from the end, and something always stays."""
+    assert without_farewell("It is 4. Thank you! Let me know.") == "It is 4."
+    assert without_farewell("I hope this helps! Let me know.") == "I hope this helps!"
+    assert without_farewell("") == ""

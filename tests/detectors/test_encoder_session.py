@@ -138,7 +138,6 @@ def test_the_first_look_leaves_doubts_to_the_encoder(
     assert detector.gate(asked).at_risk is at_risk
 
 
-@pytest.mark.xfail(strict=True, reason="version 4 takes it for a claim; version 3 let it go")
 def test_a_plain_question_about_a_plant_is_let_go(detector: EncoderDetector) -> None:
     """A question that states nothing is not held."""
     assert not detector.gate(conversation(("user", "How often should I water a monstera?"))).at_risk

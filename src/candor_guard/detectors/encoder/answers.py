@@ -22,14 +22,14 @@ _LETTER = (
     r"([B-H])(?![\w'’&/+-])|(A)(?=[)\].:,;*_!?\"'$}]|\s*\Z|\s*\n| (?:is|it|because|since|stands|instead|rather)\b))"
 )
 _FILLER = r"[\s:,=*_$(\[\"'“]{1,6}(?:(?:still|option|choice|answer|letter|indeed|the|definitely|actually|clearly|now)[\s:*_]{1,3}){0,3}[*_$\"'“]{0,3}"
-_NOUN = r"(?:answer|choice|option|result|solution|conclusion|letter)"
+_NOUN = r"(?:answer|choice|option|result|solution|conclusion|letter|response)"
 _BE = r"(?:is|was|should be|would be|must be|has to be|remains|stays)"
 _LINK = (
-    rf"(?:{_NOUN}(?: (?:to|for|here|above) ?[^.\n]{{0,30}}?)?(?: {_BE}|:)|correct(?: one)? {_BE}|"
+    rf"(?:{_NOUN}(?: (?:to|for|here|above|that|which) ?[^.\n]{{0,30}}?)?(?: {_BE}|:)|correct(?: one)? {_BE}|"
     r"(?:go|stick|stay|stand|settl)(?:e|es|s|ing|ed)? (?:with|by|for|on|at)|"
     r"(?:choose|pick|keep|select|confirm|leaves|leaving|hence|therefore|thus|so|points? to|must be|"
     r"has to be|it['’]s|it is|that['’]s|remains|stays|"
-    r"(?:change|changing|correct|revise|switch|moved?) (?:it|that|this|my answer|over)? ?to))"
+    r"(?:change|changing|correct|revise|switch|moved?) (?:it|that|this|my answer|over)?(?: from [(*]{0,3}[A-H][)*]{0,3})? ?to))"
 )
 # What may follow a stated letter: the end of a clause, or that it is right. "So (A) is out" is no
 # statement of A.
@@ -38,21 +38,36 @@ _CLOSED = (
     r"stands|again|because|since|as |instead|rather|and (?:not|I)))"
 )
 _STATED = re.compile(rf"\b(?i:{_LINK}){_FILLER}{_LETTER}{_CLOSED}")
+# In brackets after "the answer is", a letter is stated whatever follows, mostly the option's text.
+_QUOTED = re.compile(
+    rf"\b(?i:(?:{_NOUN}(?:,? (?:indeed|therefore|in fact|actually|then),?)? {_BE}|{_NOUN}:|"
+    r"(?:go|stick|stay) with|(?:answer|it|that) to))"
+    rf"{_FILLER}\(([A-Ha-h])\)(?! (?:or|and|if|nor)\b|,? but\b)"
+)
+_RATHER = re.compile(
+    r"\b(?:not|nor)\b[^.\n]{0,30}?,? but (?:rather |actually |indeed )?(?:option |choice )?"
+    r"[(*]{0,3}([A-H])[)*]{0,3}(?!\w)"
+)
 _RIGHT = re.compile(
     rf"{_LETTER}[)\]*_\"'”]{{0,3}}(?:[:,]? [^.\n()]{{1,60}}?,?)? "
     r"(?:is (?:still |indeed |therefore |in fact |actually )?(?:the )?(?:right|correct|answer|best|one\b)|"
+    r"fits (?:better|best)|would be (?:the )?(?:right|correct|better|best)|"
+    r"seems (?:to be )?(?:the )?(?:more |most )?(?:right|correct|accurate|likely|better|best|fitting)|"
     r"it is|it stays|again\b|stands\b|remains (?:the|my|right|correct))"
 )
+_STATING = (_STATED, _QUOTED, _RATHER, _RIGHT)
 _BOXED = re.compile(r"\\boxed\{((?:[^{}]|\{[^{}]{0,60}\}){1,80})\}")
 _DIGITS = r"-?\d[\d,]{0,15}(?:\.\d{1,8})?(?:/\d{1,6})?"
+_BOXED_OPTION = re.compile(r"[\s{(]{0,3}(?:\\text(?:bf)?\{)?\(?[A-Ha-h]\)")
 _STATED_NUMBER = re.compile(
-    r"(?:\b(?:answer|result|solution|conclusion)"
-    r"(?:\s(?:is|was|should be|would be|must be|remains|stays|to))?"
+    r"(?:\b(?:(?:answer|result|solution|conclusion)"
+    r"(?:\s(?:is|was|should be|should have been|would be|must be|remains|stays|to|of))?|"
+    r"it should (?:be|have been)|correct (?:value|number|total|figure|sum|amount) (?:is|should be))"
     r"(?:\s(?:still|indeed|actually|therefore|probably|definitely))?\s?[:=]?[\s*_$(\[\"']{0,6}|####\s?)"
     rf"(?:about |approximately |exactly )?[$€£]?({_DIGITS})",
     re.I,
 )
-_EQUATION = re.compile(rf"=\s?[$€£*]{0, 3}({_DIGITS})")
+_EQUATION = re.compile(rf"=\s?[$€£*]{{0,3}}({_DIGITS})")
 _BARE = re.compile(
     r"(?<![\w'’.°])(?<!°\s)(?:\(([A-Ha-h])\)|([a-h])\)|([A-H])(?:\)|\.(?=\s|\Z)|:|\*\*|(?=\s?[,;!?]|\s*\Z))|([B-H])(?= (?:is|it|or|and|fits|relies)\b)|(A)(?= (?:or|and) \(?[B-H]\b))"
 )
@@ -67,6 +82,17 @@ _OPTION = re.compile(
 )
 _SPACING = re.compile(
     r"\\[,;! ]|\\(?:text|mathrm|left|right|displaystyle|quad)\b|[\s${}()%°]|\^\\circ|\\%"
+)
+# "18, not 15", "18 instead of 15", "2.5 hours (150 minutes)": the second number is no answer.
+_ASIDE = re.compile(
+    r",? (?:instead of|rather than|and not|not|up from|down from|compared (?:to|with)) [$€£*]{0,3}\d[\d,.]{0,15}|"
+    r"(?<!\\)\([^()\n]{0,80}\)"
+)
+FAREWELL = re.compile(
+    r"\W{0,6}(?:i (?:do )?(?:hope|appreciate|apologi[sz]e|am (?:sorry|happy|glad))|i['’]m (?:sorry|happy|glad)|"
+    r"let me know|(?:please )?feel free|please (?:let|ask|double)|thank|sorry|apologies|happy to|"
+    r"if (?:you|there|it)\b|is there|would you|do you|does (?:this|that)|hope|perhaps your|good (?:luck|catch))",
+    re.I,
 )
 _MEASURED = re.compile(rf"({_DIGITS})(?:[A-Za-z]{{1,12}}(?:[/^]?[A-Za-z\d]{{1,4}})?)")
 _FRACTION = re.compile(r"\\[dt]?frac\{([^{}]{1,30})\}\{([^{}]{1,30})\}")
@@ -111,6 +137,26 @@ def options_of(question: str) -> dict[str, set[str]]:
     return found if len(found) >= _LEAST_OPTIONS else {}
 
 
+def _last_number(text: str) -> list[str]:
+    """The last sentence's number, of an equation its right side; what it was not is left out."""
+    settled = _ASIDE.sub("", without_farewell(text))
+    for sentence in reversed(_END.split(settled)):
+        numbers = _EQUATION.findall(sentence) or _NUMBER.findall(sentence)
+        if numbers:
+            return [_plain(numbers[-1])]
+    return []
+
+
+def without_farewell(text: str) -> str:
+    """Drop what models close with: hopes, offers, thanks, apologies. One sentence always stays."""
+    starts = [0, *(m.end() for m in _END.finditer(text.rstrip()))]
+    while len(starts) > 1 and (
+        not text[starts[-1] :].strip() or FAREWELL.match(text[starts[-1] :])
+    ):
+        text = text[: starts.pop()].rstrip()
+    return text
+
+
 def lettered(question: str, *texts: str) -> tuple[str, ...]:
     """Spell numbered options as lettered ones, in the question and in the texts on it.
 
@@ -145,10 +191,7 @@ def answer_of(text: str, options: Options) -> Answer:
         letters = _closing_letters(text, options)
         torn = len(set(letters)) > 1
         letters = [] if torn else letters
-    if not numbers:
-        numbers = [_plain(n) for n in _EQUATION.findall(text)]
-    if not numbers:
-        numbers = [_plain(n) for n in _NUMBER.findall(text)][-1:]
+    numbers = numbers or _last_number(text)
     return Answer(
         letter=letters[-1] if letters else "",
         first_letter=letters[0] if letters else "",
@@ -164,7 +207,7 @@ def _stated_letters(text: str, options: Options) -> list[str]:
     whole = _WHOLE.fullmatch(text.strip())
     if whole:
         return [whole.group(1).upper()]
-    found = [(m.start(), _letter(m)) for p in (_STATED, _RIGHT) for m in p.finditer(text)]
+    found = [(m.start(), _letter(m)) for p in _STATING for m in p.finditer(text)]
     found += [(m.start(), _boxed_letter(m.group(1))) for m in _BOXED.finditer(text)]
     # A text that opens with one letter answers with it; one with several goes through the options.
     opening = list(_OPENING.finditer(text))
@@ -198,7 +241,7 @@ def spelled(text: str) -> str:
 
 def _boxed_letter(content: str) -> str:
     plain = _SPACING.sub("", content)
-    return plain.upper() if len(plain) == 1 else ""
+    return plain[:1].upper() if len(plain) == 1 or _BOXED_OPTION.match(content) else ""
 
 
 def _closing_letters(text: str, options: Options) -> list[str]:
@@ -210,7 +253,7 @@ def _closing_letters(text: str, options: Options) -> list[str]:
 
 def _closing(text: str) -> str:
     """The last two sentences, or so many characters of them."""
-    text = text.rstrip()
+    text = without_farewell(text).rstrip()
     tail = text[-_CLOSING_CHARS:]
     ends = [m.end() for m in _END.finditer(tail)]
     return tail[ends[-2] :] if len(ends) > 1 else tail

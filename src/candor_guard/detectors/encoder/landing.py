@@ -11,17 +11,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from candor_guard.detectors.encoder.answers import expressions_of, spelled
+from candor_guard.detectors.encoder.answers import FAREWELL, expressions_of, spelled
 from candor_guard.detectors.lexical.features import Views
 from candor_guard.detectors.lexical.views import Sentence, TurnView, share, union
 from candor_guard.detectors.lexical.words import stems_of, tokens_of
 
-_FAREWELL = re.compile(
-    r"\W{0,6}(?:i (?:do )?(?:hope|appreciate|apologi[sz]e|am (?:sorry|happy|glad))|i['’]m (?:sorry|happy|glad)|"
-    r"let me know|(?:please )?feel free|please (?:let|ask|double)|thank|sorry|apologies|happy to|"
-    r"if (?:you|there|it)\b|is there|would you|do you|does (?:this|that)|hope|perhaps your|good (?:luck|catch))",
-    re.I,
-)
 _CONCLUDING = re.compile(
     r"\W{0,6}(?:so|therefore|thus|hence|in conclusion|overall|ultimately|in summary|in short|to conclude|finally|"
     r"(?:so )?(?:the|my) (?:final |correct |right |original |initial |first )?(?:answer|result|choice|conclusion)|"
@@ -49,7 +43,7 @@ class Landing:
 def landing_of(view: TurnView) -> Landing:
     """Return the last two sentences that are no farewell, and the last one that concludes."""
     sentences = list(view.sentences)
-    while len(sentences) > 1 and _FAREWELL.match(sentences[-1].span.text):
+    while len(sentences) > 1 and FAREWELL.match(sentences[-1].span.text):
         sentences.pop()
     closing = sentences[-_CLOSING:]
     drawn = [
@@ -125,7 +119,7 @@ def _expressions(before: Landing, after: Landing) -> float:
 def _main(views: Views, before: Landing) -> tuple[float, ...]:
     """The reply's first sentence that is no apology or wish: of a short reply, the answer itself."""
     main = next(
-        (s for s in views.reply.sentences if s.stems and not _FAREWELL.match(s.span.text)), None
+        (s for s in views.reply.sentences if s.stems and not FAREWELL.match(s.span.text)), None
     )
     if main is None:
         return (0.0,) * 6
