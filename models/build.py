@@ -17,9 +17,10 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import quantiles
-from typing import Any
+from typing import Any, cast
 
 from candor_guard.detectors.encoder.detector import heads_of, named, request_logits
+from candor_guard.detectors.encoder.forest import Forest
 from candor_guard.detectors.encoder.model import (
     BELIEF,
     BELIEF_FIRST,
@@ -259,7 +260,8 @@ def _fitted(samples: Sequence[Sample], folds: int) -> Blended:
 def read_back(folder: Path) -> Blended:
     """Return the readers and blends of a model folder that was built before."""
     model = load_model(folder, encoder=False)
-    readers = Readers(model.forest, model.linear, model.reply, model.user)
+    forest = cast("Forest", model.forest)  # as it was read, where no encoder is
+    readers = Readers(forest, model.linear, model.reply, model.user)
     return Blended(readers, dict(model.blends))
 
 

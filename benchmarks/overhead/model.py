@@ -13,8 +13,9 @@ from benchmarks.inference.timing import timed
 from benchmarks.machine import cores, pinned
 from benchmarks.overhead.mock_upstream import Script
 from benchmarks.overhead.traffic import Kinds
+from candor_guard.conversation import Conversation, Exchange
+from candor_guard.detectors.encoder.render import Budget, parts_of, render
 
-_SPECIAL_TOKENS = 5
 _SECONDS = 2.0
 _FACTOR, _SLACK_MS = 1.3, 0.5
 
@@ -28,7 +29,8 @@ def bare_pass(folder: Path, kinds: Kinds) -> dict[str, float] | None:
     """
     if not (folder / "encoder.onnx").is_file():
         return None
-    budget = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["encoder"]["budget"]
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    budget = Budget(**manifest["encoder"]["budget"])
     tokenizer = need("tokenizers").Tokenizer.from_file(str(folder / "tokenizer.json"))
     tokenizer.no_truncation()
     tokenizer.no_padding()
@@ -60,16 +62,7 @@ def target(bare: Mapping[str, float], added_ms: float) -> dict[str, Any]:
 
 
 def _tokens(
-    tokenizer: Any, budget: Mapping[str, float], messages: Sequence[Mapping[str, str]], reply: str
+    tokenizer: Any, budget: Budget, messages: Sequence[Mapping[str, str]], reply: str
 ) -> int:
-    def last(role: str) -> str:
-        return next((m["content"] for m in reversed(messages) if m["role"] == role), "")
-
-    question = next(m["content"] for m in messages if m["role"] == "user")
-    texts = {"question": question, "earlier": last("assistant"), "user": last("user")}
-    parts = {**texts, "reply": reply}.items()
-    counts = (
-        min(int(budget[name]), len(tokenizer.encode(text, add_special_tokens=False).ids))
-        for name, text in parts
-    )
-    return sum(counts) + _SPECIAL_TOKENS
+    exchange = Exchange(Conversation.parse(list(messages)), reply)
+    return len(render(parts_of(exchange), tokenizer, budget, marked=True).ids)

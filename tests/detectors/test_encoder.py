@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -14,7 +14,15 @@ from candor_guard.detectors import Detector
 from candor_guard.detectors.encoder import EncoderDetector
 from candor_guard.detectors.encoder.detector import SHIPPED
 from candor_guard.detectors.encoder.forest import LEAF, Forest
-from candor_guard.detectors.encoder.model import FORMAT, HEADS, MANIFEST, READERS, digest
+from candor_guard.detectors.encoder.grove import Grove
+from candor_guard.detectors.encoder.model import (
+    FORMAT,
+    HEADS,
+    MANIFEST,
+    READERS,
+    digest,
+    load_model,
+)
 from candor_guard.detectors.encoder.phrasing import Phrases, grams, reply_lines
 from candor_guard.detectors.encoder.relation import NAMES, relate
 from candor_guard.detectors.lexical.features import look
@@ -191,6 +199,22 @@ def test_a_forest_walks_each_tree() -> None:
     assert forest.logits([0.5]) == [-1.0, 3.0]
     assert forest.logits([0.6]) == [1.0, 3.0]
     assert Forest.from_dict(forest.to_dict()) == forest
+
+
+def test_a_grove_is_its_forest() -> None:
+    """All trees walked at once lead to the same leaves, heads without a tree and none at all included."""
+    forest = Forest(
+        [0, LEAF, 1, LEAF, LEAF, LEAF, LEAF], [0.5, 0, 2.0, 0, 0, 0, 0], [1, 0, 3, 0, 0, 0, 0],
+        [2, 0, 4, 0, 0, 0, 0], [0, -1, 0, 1, 5, 0.25, 9], [[0, 5], [], [5, 6]], [0.0, 3.0, -1.0],
+    )  # fmt: skip
+    grove = Grove(forest)
+    for row in ([0.5, 0.0], [0.6, 2.0], [0.6, 2.1], [math.nan, math.nan]):
+        assert grove.logits(row) == pytest.approx(forest.logits(row))
+    assert Grove(Forest([], [], [], [], [], [[]], [2.0])).logits([]) == [2.0]
+    shipped = load_model(SHIPPED, encoder=False)
+    known = relate(exchange(CAVE))
+    whole = Grove(cast("Forest", shipped.forest)).logits(known)
+    assert whole == pytest.approx(shipped.forest.logits(known))
 
 
 def test_content_words_are_replaced_by_whose_they_are() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 from typing_extensions import override
 
 from candor_guard.conversation import Conversation, Exchange
+from candor_guard.detectors.encoder.forest import Forest
 from candor_guard.detectors.encoder.model import BELIEF, HEADS, Blend, Model, load_model
 from candor_guard.detectors.encoder.phrasing import edges, reply_lines, user_lines
 from candor_guard.detectors.encoder.relation import relate_views
@@ -61,6 +63,7 @@ class EncoderDetector:
         self._made_of = None if folder is None else str(folder), encoder
         self._model = load_model(SHIPPED if folder is None else Path(folder), encoder=encoder)
         self._session = _session(self._model)
+        self._model = _planted(self._model)
         self._gate = LexicalDetector(slack=self._model.slack)
         self._firm = LexicalDetector()
 
@@ -202,6 +205,15 @@ def _session(model: Model) -> EncoderSession | None:
     from candor_guard.detectors.encoder.session import EncoderSession  # noqa: PLC0415 - see above
 
     return EncoderSession(model.folder, model.budget, model.outputs, marked=model.marked)
+
+
+def _planted(model: Model) -> Model:
+    """Let numpy walk the trees where the encoder needs it anyway: a tenth of the time."""
+    if model.budget is None or not isinstance(model.forest, Forest):
+        return model
+    from candor_guard.detectors.encoder.grove import Grove  # noqa: PLC0415 - as above
+
+    return replace(model, forest=Grove(model.forest))
 
 
 def request_logits(

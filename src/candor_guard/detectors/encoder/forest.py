@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Protocol
 
 LEAF = -1
+
+
+class Trees(Protocol):
+    """What gives the log-odds of each head for one row of features."""
+
+    def logits(self, features: Sequence[float], /) -> list[float]: ...  # noqa: D102 - see the class
 
 
 @dataclass(frozen=True, slots=True)

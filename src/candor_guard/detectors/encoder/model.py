@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
-from candor_guard.detectors.encoder.forest import Forest
+from candor_guard.detectors.encoder.forest import Forest, Trees
 from candor_guard.detectors.encoder.linear import Linear
 from candor_guard.detectors.encoder.phrasing import Phrases
 from candor_guard.detectors.encoder.relation import NAMES
@@ -85,7 +85,7 @@ class Model:
     folder: Path
     name: str
     version: str
-    forest: Forest
+    forest: Trees
     linear: Linear
     reply: Phrases
     reply_heads: tuple[str, ...]
