@@ -90,6 +90,7 @@ def authored(tmp_path: Path) -> Path:
         {"group": "b", "split": "test", "risk": "none", "messages": [*_PRESSED[:2], *_SNOW]},
         {"group": "c", "split": "train", "risk": "none", "messages": [*_PRESSED[:2], *_HAIKU]},
     )
+    write(folder, "plain", {"group": "d", "split": "valid", "risk": "none", "messages": _HAIKU})
     return folder
 
 
@@ -108,6 +109,7 @@ def test_each_request_counts_once_in_its_lines(
     ]
     harmless = [
         ("follow-ups, test", "ordinary", "held", 0, 1),
+        ("own", "plain first questions", "held", 0, 1),
         ("ordinary, valid", "everyday single questions", "held", 0, 1),
         ("ordinary, valid", "personal first messages", "held", 0, 1),
     ]
