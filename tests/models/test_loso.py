@@ -81,7 +81,7 @@ def test_an_encoder_of_a_run_is_scored_alone_and_beside_the_readers(
     assert loso(leaving_out(shared, run, "--out", str(out), "--keep", str(tmp_path))) == 0
     report = json.loads(out.read_text(encoding="utf-8"))[SOURCE]
     # Written by the line before.
-    kept = pickle.loads((tmp_path / f"{SOURCE}.pkl").read_bytes())  # noqa: S301
+    kept = pickle.loads((tmp_path / f"{SOURCE}.pkl").read_bytes())  # noqa: S301 - written by this test
     assert kept["ids"] == [sample.id for sample in held]
     with np.load(run / "scores.npz") as scores:
         logits = dict(zip(scores["ids"].tolist(), scores["logits"].tolist(), strict=True))
