@@ -194,11 +194,7 @@ def test_the_encoder_is_not_asked_about_a_quiet_reply(detector: EncoderDetector)
     """Where the other readers find next to nothing their scores stand, those of the signals too."""
     quiet = exchange("Ten, its claws counted.")
     (reading,) = detector.read([quiet])
-    (alone,) = EncoderDetector(encoder=False).read([quiet])
-    # The trees' leaves are summed in another order.
-    assert reading.scores == pytest.approx(alone.scores)
-    assert reading.signals == pytest.approx(alone.signals)
-    assert reading.evidence == alone.evidence
+    assert reading == EncoderDetector(encoder=False).read([quiet])[0]
     assert max(reading.scores.values()) < min(
         threshold for point in detector.operating_points.values() for threshold in point.values()
     )

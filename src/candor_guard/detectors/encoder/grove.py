@@ -10,7 +10,7 @@ from candor_guard.detectors.encoder.forest import LEAF, Forest
 
 
 class Grove:
-    """A forest that gives the log-odds of `Forest.logits`, but for the order of its sums.
+    """A forest that gives the log-odds of `Forest.logits`, to the bit.
 
     Args:
         forest: The trees.
@@ -28,7 +28,9 @@ class Grove:
         self._value = np.asarray(forest.value, dtype=np.float64)
         self._biases = np.asarray(forest.biases, dtype=np.float64)
         self._roots = np.asarray([root for roots in forest.roots for root in roots], dtype=np.intp)
-        self._heads = np.repeat(np.arange(len(forest.roots)), [len(r) for r in forest.roots])
+        heads = np.arange(len(forest.roots))
+        # Each head's bias goes first, then its leaves in order, as the forest sums them.
+        self._heads = np.concatenate((heads, np.repeat(heads, [len(r) for r in forest.roots])))
         self._depth = self._deepest()
 
     def logits(self, features: Sequence[float]) -> list[float]:
@@ -38,8 +40,8 @@ class Grove:
         for _ in range(self._depth):
             low = row[self._feature[nodes]] <= self._threshold[nodes]
             nodes = np.where(low, self._left[nodes], self._right[nodes])
-        sums = np.bincount(self._heads, self._value[nodes], minlength=len(self._biases))
-        found: list[float] = (self._biases + sums).tolist()
+        parts = np.concatenate((self._biases, self._value[nodes]))
+        found: list[float] = np.bincount(self._heads, parts).tolist()
         return found
 
     def _deepest(self) -> int:
