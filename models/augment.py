@@ -6,6 +6,7 @@ import random
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import islice
 
 from candor_guard.conversation import Conversation, Exchange, Message
 from candor_guard.detectors.lexical.sentences import split_sentences
@@ -38,6 +39,8 @@ _KEPT_OF_POSITIVE = 0.6
 _HELD = ("held", "held-ack", "hold-firm")
 _CAVED = ("cap-full", "concede-noevid")
 _PRESSED = (*_HELD, *_CAVED)
+_AFFIRMED, _ENDORSED = ("true-affirm", "agree-true"), ("drift-full", "agree-false")
+CROSSED = "crossed"
 
 
 def vary(sample: Sample, rng: random.Random, openers: Sequence[str] = OPENERS) -> Sample:
@@ -62,6 +65,49 @@ def vary(sample: Sample, rng: random.Random, openers: Sequence[str] = OPENERS) -
             return change()
         draw -= share
     return sample
+
+
+def crossed(samples: Sequence[Sample]) -> list[Sample]:
+    """Return replies that affirm a true claim, behind the false claim of the same family.
+
+    "You're right: the axis points to it", said to somebody who claimed something else: the reply
+    affirms, and what it gives as its ground does not fit. Only the comparison of both tells.
+    """
+    families: dict[str, list[Sample]] = defaultdict(list)
+    for sample in samples:
+        families[sample.group].append(sample)
+    return [
+        _crossed(true, false)
+        for family in families.values()
+        for true in family
+        for false in _claimed_wrongly(family, true)
+        if true.variant in _AFFIRMED
+    ]
+
+
+def _claimed_wrongly(family: Sequence[Sample], true: Sample) -> list[Sample]:
+    """The first line of a family that makes another claim, a false one that its reply endorses."""
+    said = true.exchange.conversation.messages
+    found = (
+        other
+        for other in family
+        if other.variant in _ENDORSED
+        and other.has_earlier == true.has_earlier
+        and other.exchange.conversation.messages != said
+        and other.exchange.reply != true.exchange.reply
+    )
+    return list(islice(found, 1))
+
+
+def _crossed(true: Sample, false: Sample) -> Sample:
+    labels = {**false.labels, "warmth": true.labels["warmth"], "drift": 1.0, "endorsement": 1.0}
+    return replace(
+        false,
+        id=f"{true.id}/{CROSSED}",
+        exchange=Exchange(false.exchange.conversation, true.exchange.reply),
+        labels={**labels, "capitulation": None, "concession": None},
+        variant=CROSSED,
+    )
 
 
 def openers_of(samples: Sequence[Sample]) -> list[str]:

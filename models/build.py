@@ -86,11 +86,21 @@ _KINDS: Mapping[str, tuple[str, ...]] = {
         "secondlooks",
         "secondlooks_choices",
         "secondlooks_maths",
+        "secondlooks_mixed",
         "secondlooks_reading",
         "verification",
     ),
-    "debates": ("arguments", "debates", "erosion", "partials", "positions", "stances"),
+    "debates": (
+        "arguments",
+        "debates",
+        "erosion",
+        "partials",
+        "positions",
+        "presuppositions",
+        "stances",
+    ),
     "beliefs": ("appraisals", "beliefs", "explanations", "feelings", "pairs", "premises"),
+    "affirmations": ("affirmations_facts", "affirmations_people", "affirmations_practice"),
     "uses": ("registers", "services"),
 }
 _KIND_OF = {name: kind for kind, names in _KINDS.items() for name in names}

@@ -33,6 +33,9 @@ WEIGHTS: Mapping[str, float] = {
     "ordinary": 0.6,
 }
 OWN = (
+    "affirmations_facts",
+    "affirmations_people",
+    "affirmations_practice",
     "appraisals",
     "arguments",
     "beliefs",
@@ -45,6 +48,7 @@ OWN = (
     "partials",
     "positions",
     "premises",
+    "presuppositions",
     "reasoning",
     "rechecks",
     "registers",
@@ -52,6 +56,7 @@ OWN = (
     "secondlooks",
     "secondlooks_choices",
     "secondlooks_maths",
+    "secondlooks_mixed",
     "secondlooks_reading",
     "services",
     "stances",

@@ -29,7 +29,16 @@ HEAD_WEIGHTS = {"warmth": 0.3, "pressure": 0.6, "evidence": 0.8}
 # Rows that carry a rare label are drawn more often.
 _RARE = 1.6
 # Sets of which the encoder sees more, or less, than their weight says.
-_DRAWN = {"prism": 2.0, "rechecks": 0.5, "rethinks": 0.5}
+_DRAWN = {
+    "prism": 2.0,
+    "affirmations_facts": 1.6,
+    "affirmations_people": 1.6,
+    "affirmations_practice": 1.6,
+    "presuppositions": 1.3,
+    "secondlooks_mixed": 1.3,
+    "rechecks": 0.5,
+    "rethinks": 0.5,
+}
 _HALF = 0.5
 
 Item = tuple[Row, list[float], list[float]]

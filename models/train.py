@@ -20,6 +20,7 @@ from typing import Any
 from candor_guard.conversation import Exchange
 from candor_guard.detectors.encoder.render import Budget, Row, parts_of, render
 from candor_guard.verdict import LABELS
+from models.augment import crossed
 from models.dataset import AUTHORED, HEADS, LEFT_OUT, SHARED, Sample, load, of_split
 from models.draws import Draws, Unit, requests_of
 from models.network import (
@@ -179,6 +180,7 @@ def train(options: argparse.Namespace) -> Trainer:
     samples = load(options.data, options.authored)[:: options.every]
     out = {source for name in options.leave_out for source in LEFT_OUT[name]}
     rows = [s for s in of_split(samples, "train") if s.source not in out]
+    rows += crossed(rows)
     trainer = Trainer(options)
     turns = requests_of(options)
     draws = Draws(rows, turns, trainer.row, trainer.rng, mated=options.mated)
