@@ -48,7 +48,12 @@ def session(model: str | bytes, threads: int = 1, *, profile: Path | None = None
     if profile is not None:
         options.enable_profiling = True
         options.profile_file_prefix = str(profile / "profile")
-    return runtime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    return runtime.InferenceSession(
+        model,
+        options,
+        providers=["CPUExecutionProvider"],
+        disabled_optimizers=["SkipLayerNormFusion"],
+    )
 
 
 def feed(made: Any, length: int, batch: int = 1) -> dict[str, Any]:

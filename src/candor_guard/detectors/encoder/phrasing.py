@@ -14,6 +14,7 @@ from array import array
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from candor_guard.detectors.lexical.features import Views
@@ -22,7 +23,6 @@ from candor_guard.detectors.lexical.views import Sentence
 # A reply's stance is at its edges; beyond so many sentences the middle is left out.
 _ENDS = 7
 _USER_WORDS = 80
-_LONGEST = 3
 
 
 def reply_lines(views: Views, kept: frozenset[str]) -> list[list[str]]:
@@ -49,12 +49,14 @@ def edges(sentences: Sequence[Sentence]) -> Sequence[Sentence]:
     return [*sentences[:_ENDS], *sentences[-_ENDS:]]
 
 
-def grams(line: Sequence[str]) -> Iterable[str]:
-    """Return the n-grams of a line."""
-    for start in range(len(line)):
-        for size in range(1, _LONGEST + 1):
-            if start + size <= len(line):
-                yield " ".join(line[start : start + size])
+def grams(line: Sequence[str]) -> list[str]:
+    """Return the n-grams of a line, one to three words long, in the order of their first words."""
+    found: list[str] = []
+    for one, two, three in zip(line, line[1:], line[2:], strict=False):
+        pair = f"{one} {two}"
+        found += (one, pair, f"{pair} {three}")
+    rest = line[-2:]
+    return [*found, *rest] if len(rest) < 2 else [*found, rest[0], " ".join(rest), rest[1]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,11 +108,11 @@ class Phrases:
 
     def logits(self, lines: Iterable[Sequence[str]]) -> list[float]:
         """Return the log-odds of each model."""
-        counts = Counter(gram for line in lines for gram in grams(line))
-        numbers, width = self.numbers, 1 + len(self.biases)
+        counts = Counter(chain.from_iterable(map(grams, lines)))
+        places, numbers, width = self.places, self.numbers, 1 + len(self.biases)
         sums, norm = [0.0] * len(self.biases), 0.0
         for gram, count in counts.items():
-            place = self.places.get(gram)
+            place = places.get(gram)
             if place is None:
                 continue
             rarity, *weights = numbers[place * width : (place + 1) * width]

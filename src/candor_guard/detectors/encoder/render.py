@@ -116,7 +116,7 @@ def render(parts: Parts, tokenizer: Tokenizer, budget: Budget, *, marked: bool =
     row = Row([_id(tokenizer, "[CLS]")], [0])
     for section, of_section in zip(sections, types, strict=True):
         last = section is sections[-1]
-        row.ids.extend((*(section.ids[i] for i in section.kept), separator))
+        row.ids.extend((*map(section.ids.__getitem__, section.kept), separator))
         row.types.extend((*of_section, (marks.REPLY if marked else 1) if last else 0))
     return row
 
@@ -127,11 +127,8 @@ class _Section:
 
     text: str
     encoding: Encoding
+    ids: Sequence[int]  # the encoding makes a new list of them each time that it is asked
     kept: Sequence[int]
-
-    @property
-    def ids(self) -> list[int]:
-        return self.encoding.ids
 
     def stems(self) -> list[str]:
         """Stems by token, those that are not read included."""
@@ -150,11 +147,13 @@ def _sections(parts: Parts, tokenizer: Tokenizer, budget: Budget) -> list[_Secti
     sections = []
     for text, room in texts:
         encoding = _encode(tokenizer, text)
-        sections.append(_Section(text, encoding, _ends(len(encoding.ids), room)))
+        ids = encoding.ids
+        sections.append(_Section(text, encoding, ids, _ends(len(ids), room)))
     reply = _encode(tokenizer, parts.reply)
     others = budget.question + budget.earlier + budget.user
     room = budget.reply + others - sum(len(s.kept) for s in sections)
-    return [*sections, _Section(parts.reply, reply, _reply(parts, reply, budget, room))]
+    kept = _reply(parts, reply, budget, room)
+    return [*sections, _Section(parts.reply, reply, reply.ids, kept)]
 
 
 def _plain(sections: Sequence[_Section]) -> list[list[int]]:
