@@ -133,7 +133,13 @@ TOTALS: dict[str, tuple[Any, int]] = {
     "truth": ({"total_tokens": True}, 0),
     "no count": ({"total_tokens": 10**400}, 0),
     "negative": ({"total_tokens": -7}, 0),
-}
+    "in parts": ({"input_tokens": 7, "output_tokens": 3}, 10),
+    "cached parts": (
+        {"input_tokens": 7, "cache_creation_input_tokens": 2, "cache_read_input_tokens": 1}, 10,
+    ),
+    "parts beside a total": ({"input_tokens": 7, "output_tokens": 3, "total_tokens": 11}, 11),
+    "part that is no count": ({"input_tokens": "7", "output_tokens": 3}, 3),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(("usage", "total"), TOTALS.values(), ids=TOTALS)

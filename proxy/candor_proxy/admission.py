@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from candor_proxy.errors import error_body, error_response
+from candor_proxy.errors import error_body, error_response, messages_body, speaks_messages
 
 # A slot comes free whenever any reply ends, so there is no better guess than "soon".
 _RETRY_AFTER_SECONDS = "1"
@@ -50,14 +50,18 @@ class Admission:
         message = f"overloaded: this worker is busy with {most}"
         body = error_body(message, "candor_guard_error", "overloaded")
         # Made once: refusing must cost next to nothing, or it takes the time of whoever is served.
-        self._refusal = error_response(503, body, {"retry-after": _RETRY_AFTER_SECONDS})
+        more = {"retry-after": _RETRY_AFTER_SECONDS}
+        self._refusal = error_response(503, body, more)
+        self._messages_refusal = error_response(503, messages_body(503, body, None), more)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer now, in a while, or with a 503."""
         if self._slots.locked():
             if self._waiting >= self._bounds.waiting:
                 self._refused(503)
-                await self._refusal(scope, receive, send)
+                of_messages = speaks_messages(scope)
+                refusal = self._messages_refusal if of_messages else self._refusal
+                await refusal(scope, receive, send)
                 return
             await self._turn()
         else:

@@ -18,7 +18,10 @@ from typing_extensions import override
 from candor_guard.errors import ConfigurationError
 from candor_guard.guard import Guard
 from candor_guard.neutral import prepare
+from candor_guard.surface import Surface
 from candor_guard.wire.chat import ChatSurface
+from candor_guard.wire.messages import MessagesSurface
+from candor_guard.wire.responses import ResponsesSurface
 from candor_proxy.admission import Admission, Bounds
 from candor_proxy.errors import error_body, error_response
 from candor_proxy.faults import Faults, internal_error
@@ -30,6 +33,11 @@ from candor_proxy.passthrough import PassThrough
 
 # They would show the client what the upstream was sent, an operator's key included.
 _REFLECTING = frozenset({"TRACE", "CONNECT"})
+_GUARDED: Mapping[str, Surface] = {
+    "/v1/chat/completions": ChatSurface(),
+    "/v1/messages": MessagesSurface(),
+    "/v1/responses": ResponsesSurface(),
+}
 
 
 def create_app(
@@ -53,8 +61,11 @@ def create_app(
     metrics = Metrics()
     own = OwnPaths(guard, options, metrics)
     passing = PassThrough(guard.upstream, options, metrics)
-    chat = GuardedEndpoint(ChatSurface(), guard, options, metrics, passing)
-    api = _Api({"/v1/chat/completions": chat}, passing)
+    guarded = {
+        path: GuardedEndpoint(surface, guard, options, metrics, passing)
+        for path, surface in _GUARDED.items()
+    }
+    api = _Api(guarded, passing)
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncGenerator[None, None]:
@@ -137,4 +148,6 @@ async def _not_ours(request: Request, error: Exception) -> Response:
     what = "method not allowed" if status == 405 else "unknown path"
     message = f"{what}: {request.method} {request.url.path}; the API is under /v1/"
     code = "method_not_allowed" if status == 405 else "unknown_url"
-    return error_response(status, error_body(message, "invalid_request_error", code))
+    return error_response(
+        status, error_body(message, "invalid_request_error", code), scope=request.scope
+    )

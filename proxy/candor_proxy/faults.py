@@ -12,24 +12,23 @@ from typing_extensions import override
 
 from candor_guard.errors import CandorGuardError
 from candor_guard.guard import new_request_id
-from candor_proxy.errors import describe, error_response
+from candor_proxy.errors import REQUEST_ID, describe, error_response
 
 _log = logging.getLogger("candor_proxy")
-_ID = "candor.request_id"
 # Uvicorn's, about every body that is broken off on purpose; what was the matter is told by then.
 _BROKEN_OFF = "ASGI callable returned without completing response."
 
 
 def request_id_of(scope: Scope) -> str:
     """Return the id of a request; a new one where it has none yet."""
-    request_id: str = scope.get(_ID) or scope.setdefault(_ID, new_request_id())
+    request_id: str = scope.get(REQUEST_ID) or scope.setdefault(REQUEST_ID, new_request_id())
     return request_id
 
 
 def internal_error(scope: Scope) -> Response:
     """Return the answer to a request that met a fault of ours."""
     own = {"x-candor-request-id": request_id_of(scope)}
-    return error_response(*describe(CandorGuardError()), own)
+    return error_response(*describe(CandorGuardError()), own, scope=scope)
 
 
 class Faults:

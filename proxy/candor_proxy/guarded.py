@@ -17,11 +17,18 @@ from candor_guard.integrations.problems import NO_RETRY
 from candor_guard.integrations.wishes import MODE_HEADER, mode_of
 from candor_guard.outcome import Outcome
 from candor_guard.policy import Mode
-from candor_guard.surface import GuardedRequest
+from candor_guard.surface import GuardedRequest, Surface
 from candor_guard.upstreams import UpstreamRequest
-from candor_guard.wire.chat import ChatSurface
 from candor_guard.wire.json import dump
-from candor_proxy.errors import describe, error_response, refused, stalled, too_large
+from candor_proxy.errors import (
+    describe,
+    error_frame,
+    error_response,
+    refused,
+    shaped,
+    stalled,
+    too_large,
+)
 from candor_proxy.faults import request_id_of
 from candor_proxy.headers import find, path_below, to_client, to_upstream
 from candor_proxy.inbox import (
@@ -45,7 +52,7 @@ class GuardedEndpoint:
     """ASGI app for one guarded path."""
 
     def __init__(
-        self, surface: ChatSurface, guard: Guard, options: ProxyOptions, metrics: Metrics,
+        self, surface: Surface, guard: Guard, options: ProxyOptions, metrics: Metrics,
         passing: ASGIApp,
     ) -> None:  # fmt: skip
         self._surface = surface
@@ -66,7 +73,7 @@ class GuardedEndpoint:
             self._metrics.client_gone()
             return
         except (BodyTooLargeError, BodyStalledError, InvalidRequestError) as error:
-            await self._refuse(error, request_id)(scope, receive, send)
+            await self._refuse(error, scope)(scope, receive, send)
             return
         if request is None:
             await self._passing(scope, inbox.again(body), send)
@@ -104,7 +111,7 @@ class GuardedEndpoint:
             raise
 
     def _refuse(
-        self, error: BodyTooLargeError | BodyStalledError | InvalidRequestError, request_id: str
+        self, error: BodyTooLargeError | BodyStalledError | InvalidRequestError, scope: Scope
     ) -> Response:
         more: dict[str, str] = {}
         if isinstance(error, BodyStalledError):
@@ -114,6 +121,8 @@ class GuardedEndpoint:
         else:
             status, body = describe(error)
         self._metrics.invalid(status)
+        request_id = request_id_of(scope)
+        body = shaped(self._surface.name, status, body, request_id)
         return error_response(status, body, {"x-candor-request-id": request_id} | more)
 
 
@@ -245,10 +254,12 @@ class _Answer:
     async def _error(
         self, status: int, body: dict[str, object], headers: list[tuple[str, str]]
     ) -> None:
-        content = dump(body)
+        surface = self._request.surface.name
+        told = shaped(surface, status, body, self._request_id)
         if self._headers_out:  # too late for a status; every client reads an error frame
-            await self._send_body(b"data: " + content + b"\n\n")
+            await self._send_body(error_frame(surface, told))
         else:
+            content = dump(told)
             length = ("content-length", str(len(content)))
             kind = (("content-type", "application/json"),)
             await self._send_start(status, to_client(status, kind, added=[*headers, length]))

@@ -46,12 +46,13 @@ class PassThrough:
             self._metrics.client_gone()
         except BodyStalledError:
             if not inbox.begun:  # else the answer is broken off: it was one to half a request
-                await error_response(*stalled(self._options.body_timeout))(scope, receive, send)
+                response = error_response(*stalled(self._options.body_timeout), scope=scope)
+                await response(scope, receive, send)
         except InvalidRequestError as error:
-            await error_response(*describe(error))(scope, receive, send)
+            await error_response(*describe(error), scope=scope)(scope, receive, send)
         except UpstreamError as error:
             self._metrics.upstream_failed(type(error).__name__)
-            await error_response(*describe(error))(scope, receive, send)
+            await error_response(*describe(error), scope=scope)(scope, receive, send)
 
     async def _hand_on(self, request: UpstreamRequest, send: Send) -> None:
         response = await self._upstream.open(request)

@@ -15,6 +15,9 @@ CallPurpose = Literal["original", "probe", "regeneration"]
 DecidedBy = Literal["classifier", "probe"]
 Usage = Mapping[str, Any]
 _MOST_TOKENS = 10**12
+_PARTS_OF_TOTAL = (
+    "input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens", "output_tokens",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,7 @@ class Attempt:
         model: That was asked for, or None when the request names none.
         content: What the call changed or found, in words of the conversation; only with content
             logging, and otherwise None.
+        response_id: Under which the upstream stores its reply, or None where it does not.
     """
 
     purpose: CallPurpose
@@ -46,6 +50,7 @@ class Attempt:
     strategy: str | None = None
     model: str | None = None
     content: Mapping[str, Any] | None = None
+    response_id: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-ready values."""
@@ -59,6 +64,7 @@ class Attempt:
             "flagged": self.verdict.flagged if self.verdict else None,
             "score": round(self.verdict.score, 4) if self.verdict else None,
             "usage": self.usage,
+            **({"response_id": self.response_id} if self.response_id is not None else {}),
             **(self.content or {}),
         }
 
@@ -195,8 +201,18 @@ def sum_usage(parts: list[Usage], levels: int = 8) -> dict[str, Any]:
 
 
 def total_tokens(usage: Usage | None) -> int:
-    """Return the ``total_tokens`` of a usage; 0 where it does not tell, or tells no count."""
-    told = usage.get("total_tokens") if usage else None
+    """Return the tokens of a usage in all; 0 where it does not tell, or tells no count.
+
+    Formats without ``total_tokens`` count cached input apart from other input.
+    """
+    if not usage:
+        return 0
+    if "total_tokens" in usage:
+        return _tokens(usage["total_tokens"])
+    return sum(_tokens(usage.get(key)) for key in _PARTS_OF_TOTAL)
+
+
+def _tokens(told: object) -> int:
     if not isinstance(told, int) or isinstance(told, bool):
         return 0
     return told if 0 <= told <= _MOST_TOKENS else 0

@@ -28,6 +28,7 @@ class ReplyReader(Protocol):
             connection may stay open longer.
         finished: Whether the reply says of itself that it is finished.
         usage: As told so far, or None.
+        response_id: Under which the upstream stores the reply, or None where it does not.
         safe: How many bytes from the start may leave before the end is known without closing
             the door on an annotation (all complete frames before the finish frame).
     """
@@ -49,6 +50,9 @@ class ReplyReader(Protocol):
 
     @property
     def usage(self) -> Usage | None: ...  # noqa: D102
+
+    @property
+    def response_id(self) -> str | None: ...  # noqa: D102
 
     @property
     def safe(self) -> int: ...  # noqa: D102
@@ -97,6 +101,17 @@ class Surface(Protocol):
     @property
     def keepalive(self) -> bytes:
         """Bytes that keep an idle stream alive without meaning anything to a client."""
+        ...
+
+    def parse(self, body: bytes) -> GuardedRequest:
+        """Read a request body.
+
+        One that is JSON but holds what we cannot read is not refused: upstream may know better.
+        It comes back with ``skip == "unreadable"`` and is never judged.
+
+        Raises:
+            InvalidRequestError: If the body is no request of this format at all.
+        """
         ...
 
     def reader(self, request: GuardedRequest, limit: int) -> ReplyReader:

@@ -134,6 +134,18 @@ async def test_in_the_middle_of_a_body(at_risk: bool, caplog: pytest.LogCaptureF
     assert WORD not in "".join(told(caplog))
 
 
+async def test_a_request_of_anthropics_api() -> None:
+    """A client of the other API gets that one's shape, with the same id as in the header."""
+    async with faulty() as client:
+        response = await client.post("/v1/messages", content=request_body())
+    told = {"type": "api_error", "message": "internal error"}
+    assert response.status_code == 500
+    assert response.json() == {
+        "type": "error", "error": {**told, "details": {"error_code": "internal_error"}},
+        "request_id": response.headers["x-candor-request-id"],
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize("path", ["/v1/models", "/candor/v1/explain"])
 async def test_the_other_paths(path: str, caplog: pytest.LogCaptureFixture) -> None:
     """What is passed through, and the proxy's own paths, answer and log in the same way."""

@@ -275,6 +275,7 @@ def _record(session: Session, pending: _Pending, result: str) -> None:
     session.record(
         "regeneration", result, candidate.began, candidate.ended,
         instruction=edit.wording, strategy=edit.strategy, verdict=candidate.verdict, usage=usage,
+        response_id=candidate.reader.response_id,
         content={"edit": {"note": edit.note, "replacement": edit.replacement}},
     )  # fmt: skip
 

@@ -172,7 +172,13 @@ class Session:
         """Write down how the first call ended, ahead of any other."""
         attempt = self._attempt("original", result, began)
         if first is not None:
-            attempt = replace(attempt, verdict=first.verdict, usage=first.reader.usage)
+            reader = first.reader
+            attempt = replace(
+                attempt,
+                verdict=first.verdict,
+                usage=reader.usage,
+                response_id=reader.response_id,
+            )
         self.attempts.insert(0, attempt)
 
     def complete_original(self, first: Candidate) -> None:

@@ -1,4 +1,4 @@
-"""Writing into delivered bodies: the record, the sum of usage, a correction. Never a new event."""
+"""Writing into delivered streams: the record, the sum of usage, a correction. Never a new event."""
 
 from __future__ import annotations
 
@@ -6,14 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from candor_guard.surface import Annotation
-from candor_guard.wire.chat_parts import chunk_of, only_choice, usage_of
-from candor_guard.wire.json import dump, load_object
+from candor_guard.wire.chat_parts import only_choice
+from candor_guard.wire.json import dump
+from candor_guard.wire.reading import chunk_of
 from candor_guard.wire.sse import Frame, frames_of, with_data
-
-
-def annotated_body(body: bytes, annotation: Annotation) -> bytes:
-    """Write the annotation onto a JSON body."""
-    return dump(_annotated(load_object(body), annotation))
+from candor_guard.wire.writing import annotated
 
 
 def annotated_stream(body: bytes, annotation: Annotation) -> bytes:
@@ -27,7 +24,7 @@ def annotated_stream(body: bytes, annotation: Annotation) -> bytes:
             pieces.append(frame.raw)
             continue
         candor = annotation.candor if index == target else None
-        written = _annotated(chunk, Annotation(candor, annotation.usage))
+        written = annotated(chunk, Annotation(candor, annotation.usage))
         pieces.append(frame.raw if written == chunk else with_data(frame, dump(written)))
     return b"".join(pieces)
 
@@ -68,15 +65,6 @@ def _longer(content: object, text: str) -> object:
 
 def _with_choice(chunk: Mapping[str, Any], choice: Mapping[str, Any]) -> dict[str, Any]:
     return {**chunk, "choices": [dict(choice)]}
-
-
-def _annotated(payload: Mapping[str, Any], annotation: Annotation) -> dict[str, Any]:
-    result = dict(payload)
-    if annotation.usage is not None and usage_of(result) is not None:
-        result["usage"] = annotation.usage
-    if annotation.candor is not None:
-        result["candor"] = annotation.candor
-    return result
 
 
 def _finish_index(chunks: Sequence[Mapping[str, Any] | None]) -> int | None:

@@ -8,15 +8,16 @@ from typing import Any, Final
 from candor_guard.errors import InvalidRequestError
 from candor_guard.regeneration.strategies import Edit
 from candor_guard.surface import SideAnswer
-from candor_guard.wire.chat_parts import only_choice, text_of_content, usage_of
+from candor_guard.wire.chat_parts import only_choice
 from candor_guard.wire.json import dump, load_object
+from candor_guard.wire.reading import text_of_content, usage_of
+from candor_guard.wire.writing import edited_content, side_start
 
 # What concerns the account, the routing or the trace, and not the reply.
 _KEPT: Final = ("user", "safety_identifier", "service_tier", "provider", "reasoning_effort")
 _SIDE_TOKENS: Final = 400
 # Models that want this name for their limit may think before they answer, and thinking counts.
 _SIDE_TOKENS_WITH_THINKING: Final = 4000
-_TEXT_PARTS: Final = frozenset({"text", "input_text"})
 
 
 def edited(payload: Mapping[str, Any], edit: Edit, place: int) -> bytes:
@@ -30,7 +31,7 @@ def edited(payload: Mapping[str, Any], edit: Edit, place: int) -> bytes:
     """
     messages = list(payload["messages"])
     last = dict(messages[place])
-    last["content"] = _content(last.get("content"), edit)
+    last["content"] = edited_content(last.get("content"), edit, "text")
     messages[place] = last
     changed = {**payload, "messages": messages}
     if changed.get("tools"):
@@ -50,10 +51,7 @@ def side_body(
     bare: bool,
 ) -> bytes:
     """Return a side call's body: nothing of the conversation, none of the client's tools."""
-    body: dict[str, Any] = {"model": model or payload.get("model"), "messages": list(messages)}
-    if body["model"] is None:
-        del body["model"]
-    body |= {key: payload[key] for key in _KEPT if payload.get(key) is not None}
+    body = side_start(payload, {"messages": list(messages)}, model, _KEPT)
     if payload.get("metadata") and not payload.get("store"):
         body["metadata"] = payload["metadata"]
     return dump(body if bare else body | _extras(payload, schema))
@@ -81,18 +79,3 @@ def _extras(payload: Mapping[str, Any], schema: Mapping[str, Any] | None) -> dic
         wanted = {"name": "claim_check", "strict": True, "schema": dict(schema)}
         extras["response_format"] = {"type": "json_schema", "json_schema": wanted}
     return extras
-
-
-def _content(content: object, edit: Edit) -> object:
-    if not isinstance(content, list):
-        text = content or "" if edit.replacement is None else edit.replacement
-        return f"{text}\n\n{edit.note}"
-    note = {"type": "text", "text": edit.note}
-    if edit.replacement is None:
-        return [*content, note]
-    kept = [part for part in content if not _is_text(part)]
-    return [*kept, {"type": "text", "text": edit.replacement}, note]
-
-
-def _is_text(part: object) -> bool:
-    return isinstance(part, str) or (isinstance(part, Mapping) and part.get("type") in _TEXT_PARTS)

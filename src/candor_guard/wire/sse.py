@@ -73,6 +73,12 @@ def with_data(frame: Frame, data: bytes) -> bytes:
     return start + newline.join([*kept, b"data: " + data, b"", b""])
 
 
+def named(event: bytes, data: bytes, like: Frame) -> bytes:
+    """Return the bytes of a frame of that event with that data, with the line ends of another."""
+    newline = _newline(like.raw)
+    return newline.join([b"event: " + event, b"data: " + data, b"", b""])
+
+
 def _frame(raw: bytes) -> Frame:
     lines = [line for line in _LINE.split(raw.removeprefix(_BOM)) if _is_data(line)]
     return Frame(raw, b"\n".join(map(_value, lines)) if lines else None)

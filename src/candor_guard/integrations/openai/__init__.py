@@ -3,7 +3,7 @@
 No method is wrapped. The guarded client is a copy whose HTTP client guards what it sends to
 ``chat/completions``, so everything of the client works by construction: ``create``, ``stream``,
 ``parse``, raw and streaming responses, errors, retries, timeouts. Every other endpoint is left
-alone, ``responses`` among them, as it is by the proxy.
+alone, ``responses`` among them, which the proxy guards.
 """
 
 from __future__ import annotations
