@@ -18,7 +18,7 @@ from tests.wire.responses_kit import (
 from tests.wire.test_chat_reader import fed
 from tests.wire.test_responses_write import PLAIN, SURFACE, events, request
 
-from candor_guard.wire.responses_read import ResponsesStreamReader
+from candor_guard.wire.responses.read import ResponsesStreamReader
 from candor_guard.wire.sse import frames_of
 
 

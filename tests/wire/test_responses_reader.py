@@ -22,7 +22,7 @@ from tests.wire.test_chat_reader import fed
 
 from candor_guard.surface import ReplyReader
 from candor_guard.wire.responses import ResponsesSurface
-from candor_guard.wire.responses_read import ResponsesBodyReader, ResponsesStreamReader
+from candor_guard.wire.responses.read import ResponsesBodyReader, ResponsesStreamReader
 
 PLENTY = 10_000
 REFUSAL = {"type": "refusal", "refusal": "I can't."}

@@ -8,7 +8,7 @@ from typing import Any
 from candor_guard.surface import Annotation
 from candor_guard.wire.json import dump
 from candor_guard.wire.reading import chunk_of
-from candor_guard.wire.responses_read import (
+from candor_guard.wire.responses.read import (
     COMPLETED,
     DELTA,
     ITEM_DONE,

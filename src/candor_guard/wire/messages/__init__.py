@@ -11,8 +11,8 @@ from candor_guard.conversation import Conversation
 from candor_guard.regeneration.strategies import Edit
 from candor_guard.surface import Annotation, GuardedRequest, ReplyReader, SideAnswer
 from candor_guard.wire.base import BaseSurface
-from candor_guard.wire.messages_annotate import annotated_stream, corrected_stream
-from candor_guard.wire.messages_parts import (
+from candor_guard.wire.messages.annotate import annotated_stream, corrected_stream
+from candor_guard.wire.messages.parts import (
     BETWEEN,
     is_finish,
     is_text_start,
@@ -23,7 +23,7 @@ from candor_guard.wire.messages_parts import (
     text_of_blocks,
     text_of_delta,
 )
-from candor_guard.wire.messages_requests import (
+from candor_guard.wire.messages.requests import (
     conversation_of,
     edited,
     response_format,

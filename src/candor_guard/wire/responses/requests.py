@@ -10,7 +10,7 @@ from candor_guard.regeneration.strategies import Edit
 from candor_guard.surface import SideAnswer
 from candor_guard.wire.json import dump, load_object
 from candor_guard.wire.reading import usage_of
-from candor_guard.wire.responses_items import said_by
+from candor_guard.wire.responses.items import said_by
 from candor_guard.wire.writing import edited_content, side_start
 
 # What concerns the account, the routing or the trace, and not the reply.

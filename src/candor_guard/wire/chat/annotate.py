@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from candor_guard.surface import Annotation
-from candor_guard.wire.chat_parts import only_choice
+from candor_guard.wire.chat.parts import only_choice
 from candor_guard.wire.json import dump
 from candor_guard.wire.reading import chunk_of
 from candor_guard.wire.sse import Frame, frames_of, with_data

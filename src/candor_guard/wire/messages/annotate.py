@@ -8,7 +8,7 @@ from typing import Any, Final
 from candor_guard.outcome import Usage
 from candor_guard.surface import Annotation
 from candor_guard.wire.json import dump
-from candor_guard.wire.messages_parts import is_finish, is_text_start, part_of
+from candor_guard.wire.messages.parts import is_finish, is_text_start, part_of
 from candor_guard.wire.reading import chunk_of, kind_of, usage_of
 from candor_guard.wire.sse import Frame, frames_of, named, with_data
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 from candor_guard.errors import InvalidRequestError
 from candor_guard.regeneration.strategies import Edit
 from candor_guard.surface import SideAnswer
-from candor_guard.wire.chat_parts import only_choice
+from candor_guard.wire.chat.parts import only_choice
 from candor_guard.wire.json import dump, load_object
 from candor_guard.wire.reading import text_of_content, usage_of
 from candor_guard.wire.writing import edited_content, side_start

@@ -11,10 +11,10 @@ from candor_guard.conversation import Conversation
 from candor_guard.regeneration.strategies import Edit
 from candor_guard.surface import Annotation, GuardedRequest, ReplyReader, SideAnswer
 from candor_guard.wire.base import BaseSurface
-from candor_guard.wire.responses_annotate import annotated_stream, corrected_stream
-from candor_guard.wire.responses_items import request_skip, text_format, turns_of
-from candor_guard.wire.responses_read import ResponsesBodyReader, ResponsesStreamReader
-from candor_guard.wire.responses_requests import edited, side_answer, side_body
+from candor_guard.wire.responses.annotate import annotated_stream, corrected_stream
+from candor_guard.wire.responses.items import request_skip, text_format, turns_of
+from candor_guard.wire.responses.read import ResponsesBodyReader, ResponsesStreamReader
+from candor_guard.wire.responses.requests import edited, side_answer, side_body
 from candor_guard.wire.structured import fits_format
 
 __all__ = ["ResponsesSurface"]

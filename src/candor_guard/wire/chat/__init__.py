@@ -11,9 +11,9 @@ from candor_guard.conversation import Conversation
 from candor_guard.regeneration.strategies import Edit
 from candor_guard.surface import Annotation, GuardedRequest, ReplyReader, SideAnswer
 from candor_guard.wire.base import BaseSurface
-from candor_guard.wire.chat_annotate import annotated_stream, corrected_stream
-from candor_guard.wire.chat_parts import only_choice
-from candor_guard.wire.chat_requests import edited, side_answer, side_body
+from candor_guard.wire.chat.annotate import annotated_stream, corrected_stream
+from candor_guard.wire.chat.parts import only_choice
+from candor_guard.wire.chat.requests import edited, side_answer, side_body
 from candor_guard.wire.reading import (
     DONE,
     BodyReader,

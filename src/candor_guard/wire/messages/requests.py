@@ -10,7 +10,7 @@ from candor_guard.errors import InvalidRequestError
 from candor_guard.regeneration.strategies import Edit
 from candor_guard.surface import SideAnswer
 from candor_guard.wire.json import dump, load_object
-from candor_guard.wire.messages_parts import part_of, text_of_blocks
+from candor_guard.wire.messages.parts import part_of, text_of_blocks
 from candor_guard.wire.reading import usage_of
 from candor_guard.wire.writing import edited_content, edited_parts, side_start
 

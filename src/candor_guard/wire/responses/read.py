@@ -16,7 +16,7 @@ from candor_guard.wire.reading import (
     kind_of,
     usage_of,
 )
-from candor_guard.wire.responses_items import said_by
+from candor_guard.wire.responses.items import said_by
 from candor_guard.wire.sse import Frame
 
 DELTA: Final = "response.output_text.delta"
