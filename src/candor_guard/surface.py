@@ -37,25 +37,25 @@ class ReplyReader(Protocol):
     def text(self) -> str: ...  # noqa: D102 - documented above
 
     @property
-    def skip(self) -> str | None: ...  # noqa: D102
+    def skip(self) -> str | None: ...  # noqa: D102 - documented above
 
     @property
-    def over(self) -> bool: ...  # noqa: D102
+    def over(self) -> bool: ...  # noqa: D102 - documented above
 
     @property
-    def done(self) -> bool: ...  # noqa: D102
+    def done(self) -> bool: ...  # noqa: D102 - documented above
 
     @property
-    def finished(self) -> bool: ...  # noqa: D102
+    def finished(self) -> bool: ...  # noqa: D102 - documented above
 
     @property
-    def usage(self) -> Usage | None: ...  # noqa: D102
+    def usage(self) -> Usage | None: ...  # noqa: D102 - documented above
 
     @property
-    def response_id(self) -> str | None: ...  # noqa: D102
+    def response_id(self) -> str | None: ...  # noqa: D102 - documented above
 
     @property
-    def safe(self) -> int: ...  # noqa: D102
+    def safe(self) -> int: ...  # noqa: D102 - documented above
 
     def feed(self, data: bytes) -> None:
         """Take the next piece."""
@@ -96,7 +96,7 @@ class Surface(Protocol):
     """One wire format of guarded requests."""
 
     @property
-    def name(self) -> str: ...  # noqa: D102
+    def name(self) -> str: ...  # noqa: D102 - of the format, as records have it
 
     @property
     def keepalive(self) -> bytes:

@@ -94,7 +94,7 @@ def play(
         clock=world.clock, request_id="id",
     )  # fmt: skip
     flow = guard_flow(context)
-    move: Callable[[], Step] = lambda: flow.send(None)  # noqa: E731
+    move: Callable[[], Step] = lambda: flow.send(None)  # noqa: E731 - told apart by what it binds
     while True:
         try:
             step = move()
@@ -104,9 +104,9 @@ def play(
         world.steps.append(step)
         try:
             answer = world.answer(step)
-            move = lambda answer=answer: flow.send(answer)  # type: ignore[misc] # noqa: E731
+            move = lambda answer=answer: flow.send(answer)  # type: ignore[misc] # noqa: E731 - as above
         except (DetectorError, UpstreamInterruptedError) as error:
-            move = lambda error=error: flow.throw(error)  # type: ignore[misc] # noqa: E731
+            move = lambda error=error: flow.throw(error)  # type: ignore[misc] # noqa: E731 - as above
 
 
 BEGIN = ["Send", "Gate", "Head"]

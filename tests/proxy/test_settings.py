@@ -123,7 +123,7 @@ def test_settings_are_immutable_and_travel_to_workers() -> None:
         settings.port = 1
     with pytest.raises(ValidationError):
         Settings(upstream=UPSTREAM, prot=1)  # type: ignore[call-arg]
-    assert pickle.loads(pickle.dumps(settings)) == settings  # noqa: S301
+    assert pickle.loads(pickle.dumps(settings)) == settings  # noqa: S301 - our own bytes
 
 
 # -- mistakes -------------------------------------------------------------------------------------

@@ -33,13 +33,13 @@ class Detector(Protocol):
     def name(self) -> str: ...  # noqa: D102 - documented above
 
     @property
-    def version(self) -> str: ...  # noqa: D102
+    def version(self) -> str: ...  # noqa: D102 - see the class
 
     @property
-    def inline(self) -> bool: ...  # noqa: D102
+    def inline(self) -> bool: ...  # noqa: D102 - see the class
 
     @property
-    def operating_points(self) -> Mapping[str, Mapping[str, float]]: ...  # noqa: D102
+    def operating_points(self) -> Mapping[str, Mapping[str, float]]: ...  # noqa: D102 - see the class
 
     def gate(self, conversation: Conversation) -> Risk:
         """Say from the request alone whether the reply needs reading."""

@@ -61,7 +61,7 @@ class UpstreamResponse(Protocol):
     def status(self) -> int: ...  # noqa: D102 - documented above
 
     @property
-    def headers(self) -> Headers: ...  # noqa: D102
+    def headers(self) -> Headers: ...  # noqa: D102 - see the class
 
     async def read(self) -> bytes:
         """Return the next piece as soon as there is one; ``b""`` at the end.

@@ -26,7 +26,7 @@ class Encoding(Protocol):
     def ids(self) -> list[int]: ...  # noqa: D102 - as in tokenizers
 
     @property
-    def offsets(self) -> list[tuple[int, int]]: ...  # noqa: D102
+    def offsets(self) -> list[tuple[int, int]]: ...  # noqa: D102 - as in tokenizers
 
 
 def stems(text: str, encoding: Encoding) -> list[str]:

@@ -53,9 +53,9 @@ class Budget:
 class Tokenizer(Protocol):
     """What is used of `tokenizers.Tokenizer`."""
 
-    def encode(self, sequence: str, /, *, add_special_tokens: bool) -> Encoding: ...  # noqa: D102
+    def encode(self, sequence: str, /, *, add_special_tokens: bool) -> Encoding: ...  # noqa: D102 - see the class
 
-    def token_to_id(self, token: str, /) -> int | None: ...  # noqa: D102
+    def token_to_id(self, token: str, /) -> int | None: ...  # noqa: D102 - see the class
 
 
 @dataclass(frozen=True, slots=True)
