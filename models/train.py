@@ -26,6 +26,7 @@ from models.draws import Draws, Unit, requests_of
 from models.network import (
     BASE,
     RECORD,
+    SCORES,
     WEIGHTS,
     base_of,
     batch_of,
@@ -195,9 +196,7 @@ def train(options: argparse.Namespace) -> Trainer:
         for s in samples
         if s.split == "valid" or (s.source in out and s.file != "transcripts_weak")
     ]
-    numpy.savez(
-        options.out / "scores.npz", ids=[s.id for s in scored], logits=trainer.logits(scored)
-    )
+    numpy.savez(options.out / SCORES, ids=[s.id for s in scored], logits=trainer.logits(scored))
     depth = len(trainer.model.encoder.encoder.layer)
     record = {**vars(options), "steps": trainer.steps, "depth": depth}
     (options.out / RECORD).write_text(json.dumps(record, default=str))
