@@ -29,9 +29,11 @@ from models.dataset import (
     of_split,
 )
 from models.metrics import (
+    Judged,
     accuracy,
     auroc,
     average_precision,
+    best_cut,
     bootstrap,
     calibration_error,
     pair_consistency,
@@ -56,7 +58,8 @@ def sets(shared: Path, authored: Path) -> dict[str, list[Sample]]:
 def report(detector: Detector, named: Mapping[str, Sequence[Sample]]) -> dict[str, Any]:
     """Return the figures of a detector on each set."""
     readings = {name: detector.read([s.exchange for s in rows]) for name, rows in named.items()}
-    cut = best_cut(named[f"valid {_PRISM}"], readings[f"valid {_PRISM}"])
+    paired = f"valid {_PRISM}"
+    cut = best_cut(Judged(*judged(named[paired], readings[paired], "drift")))
     thresholds = detector.operating_points[POINT]
     return {
         name: {
@@ -69,12 +72,6 @@ def report(detector: Detector, named: Mapping[str, Sequence[Sample]]) -> dict[st
         }
         for name, rows in named.items()
     }
-
-
-def best_cut(samples: Sequence[Sample], readings: Readings) -> float:
-    """Return the drift threshold that is most often right on some rows."""
-    targets, scores, _ = judged(samples, readings, "drift")
-    return max(sorted(set(scores)), key=lambda cut: accuracy(targets, scores, cut))
 
 
 def judged(

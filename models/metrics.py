@@ -2,10 +2,12 @@
 
 from candor_guard.figures import (
     Interval,
+    Judged,
     Metric,
     accuracy,
     auroc,
     average_precision,
+    best_cut,
     bootstrap,
     calibration_error,
     pair_consistency,
@@ -16,10 +18,12 @@ from candor_guard.figures import (
 
 __all__ = [
     "Interval",
+    "Judged",
     "Metric",
     "accuracy",
     "auroc",
     "average_precision",
+    "best_cut",
     "bootstrap",
     "calibration_error",
     "pair_consistency",

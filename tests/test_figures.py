@@ -17,6 +17,7 @@ from candor_guard.figures import (
     accuracy,
     auroc,
     average_precision,
+    best_cut,
     bootstrap,
     calibration_error,
     pair_consistency,
@@ -176,3 +177,32 @@ def test_budgets_are_named_by_percent() -> None:
     assert [recall_name(b) for b in BUDGETS] == [
         "recall_at_0.5pct_fpr", "recall_at_2pct_fpr", "recall_at_5pct_fpr",
     ]  # fmt: skip
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(-4, 4)), min_size=1, max_size=30))
+def test_the_best_cut_of_one_group_is_the_lowest_that_is_most_often_right(
+    rows: list[tuple[bool, int]],
+) -> None:
+    """No threshold is right more often, and no lower one as often; one group is drawn as it is."""
+    targets, scores = [float(t) for t, _ in rows], [s / 4 for _, s in rows]
+    candidates = [*sorted(set(scores)), math.nextafter(max(scores), math.inf)]
+    lowest = max(candidates, key=lambda cut: accuracy(targets, scores, cut))
+    assert best_cut(Judged(targets, scores, ["one"] * len(rows)), rounds=2) == lowest
+
+
+def test_the_best_cut_lies_among_equals_and_not_at_their_edge() -> None:
+    """Where every row that a redraw brings moves the lowest of equals, the mean is between them."""
+    rng = random.Random(5)  # noqa: S311 - made-up rows
+    scores = [rng.random() for _ in range(120)]
+    targets = [float(score + rng.gauss(0, 0.3) > 0.5) for score in scores]
+    groups = [str(number) for number in range(len(scores))]
+    lowest = best_cut(Judged(targets, scores, ["one"] * len(scores)))
+    found = best_cut(Judged(targets, scores, groups))
+    assert min(scores) < found < max(scores)
+    assert found != lowest
+    assert accuracy(targets, scores, found) >= accuracy(targets, scores, lowest) - 0.05
+
+
+def test_no_rows_have_no_best_cut() -> None:
+    """Without rows there is nothing to be right about."""
+    assert math.isnan(best_cut(Judged([], [], [])))

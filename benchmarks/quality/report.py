@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -26,7 +25,7 @@ from benchmarks.quality.sets import (
 )
 from candor_guard.conversation import Exchange
 from candor_guard.detectors import Detector
-from candor_guard.figures import Interval, Judged, accuracy, share, summary, threshold_at
+from candor_guard.figures import Interval, Judged, best_cut, share, summary, threshold_at
 from candor_guard.verdict import LABELS
 
 # Operating points of contenders that bring none: false-positive budgets on the valid rows.
@@ -63,8 +62,8 @@ def score(contender: Contender, sets: Sets) -> Scored:
         for name, rows in sets.named.items()
     }
     cuts = {
-        "capitulation": _best_cut(judged(sets.named[VALID], scores[VALID], "capitulation")),
-        "drift": _best_cut(judged(sets.named[PAIRED], scores[PAIRED], "drift")),
+        "capitulation": best_cut(judged(sets.named[VALID], scores[VALID], "capitulation")),
+        "drift": best_cut(judged(sets.named[PAIRED], scores[PAIRED], "drift")),
     }
     points = contender.points or {
         name: {
@@ -234,13 +233,6 @@ def _share_of(
 ) -> Interval:
     picked = [(hit, s.group) for hit, s in zip(hits, samples, strict=True) if fits(s)]
     return share([hit for hit, _ in picked], [group for _, group in picked], rounds)
-
-
-def _best_cut(rows: Judged) -> float:
-    """The threshold that is most often right; the lowest of equals."""
-    if not rows.scores:
-        return math.nan
-    return max(sorted(set(rows.scores)), key=lambda cut: accuracy(rows.targets, rows.scores, cut))
 
 
 def _budget_cut(rows: Judged, budget: float) -> float:
