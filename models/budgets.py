@@ -15,10 +15,10 @@ from pathlib import Path
 
 from candor_guard.detectors.encoder.detector import SHIPPED
 from candor_guard.detectors.encoder.render import Budget
+from candor_guard.figures import auroc
 from candor_guard.verdict import LABELS, Reading
 from models.altered import altered
 from models.dataset import AUTHORED, SHARED, Sample, load, of_split
-from models.metrics import auroc
 
 # Question, earlier answer, user, reply.
 TRIED = (

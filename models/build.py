@@ -38,11 +38,17 @@ from candor_guard.detectors.encoder.relation import NAMES
 from candor_guard.detectors.encoder.render import Budget
 from candor_guard.detectors.encoder.session import EncoderSession
 from candor_guard.detectors.lexical import LexicalDetector
+from candor_guard.figures import (
+    auroc,
+    average_precision,
+    calibration_error,
+    recall_at,
+    threshold_at,
+)
 from candor_guard.verdict import LABELS
 from models.blend import FOLDS, Blended, Logits, apply, blended_logit, fit_blend, fit_blended
 from models.dataset import AUTHORED, HEADS, SHARED, Sample, digests, load, of_split
 from models.gate.rows import Turn, own_turns, shared_turns
-from models.metrics import auroc, average_precision, calibration_error, recall_at, threshold_at
 from models.readers import REPLY_HEADS, USER_HEADS, Readers, Table
 
 SHIPPED = Path("src/candor_guard/detectors/encoder/weights")

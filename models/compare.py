@@ -16,6 +16,18 @@ from typing import Any
 from candor_guard.detectors import Detector
 from candor_guard.detectors.encoder import EncoderDetector
 from candor_guard.detectors.lexical import LexicalDetector
+from candor_guard.figures import (
+    Judged,
+    accuracy,
+    auroc,
+    average_precision,
+    best_cut,
+    bootstrap,
+    calibration_error,
+    pair_consistency,
+    pair_order,
+    recall_at,
+)
 from candor_guard.verdict import LABELS, Reading
 from models.dataset import (
     AUTHORED,
@@ -27,18 +39,6 @@ from models.dataset import (
     load,
     load_test,
     of_split,
-)
-from models.metrics import (
-    Judged,
-    accuracy,
-    auroc,
-    average_precision,
-    best_cut,
-    bootstrap,
-    calibration_error,
-    pair_consistency,
-    pair_order,
-    recall_at,
 )
 
 POINT = "balanced"

@@ -24,11 +24,11 @@ from candor_guard.detectors.encoder.detector import named
 from candor_guard.detectors.encoder.model import Blend
 from candor_guard.detectors.encoder.relation import NAMES
 from candor_guard.detectors.lexical.features import FEATURE_NAMES
+from candor_guard.figures import auroc, average_precision, bootstrap, recall_at
 from candor_guard.verdict import LABELS
 from models.blend import apply, blend_all, input_names, out_of_fold
 from models.build import ENCODER_SHARE, RUN
 from models.dataset import AUTHORED, HEADS, LEFT_OUT, SHARED, Sample, load
-from models.metrics import auroc, average_precision, bootstrap, recall_at
 from models.readers import Table, fit, targets_of
 
 np: Any = importlib.import_module("numpy")

@@ -14,10 +14,10 @@ from pathlib import Path
 
 from candor_guard.detectors.encoder import EncoderDetector
 from candor_guard.detectors.encoder.detector import SHIPPED
+from candor_guard.figures import auroc
 from candor_guard.verdict import LABELS, Reading
 from models.altered import altered
 from models.dataset import AUTHORED, SHARED, Sample, load, of_split
-from models.metrics import auroc
 
 
 def line_of(

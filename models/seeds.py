@@ -15,9 +15,9 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+from candor_guard.figures import auroc
 from candor_guard.verdict import LABELS
 from models.dataset import AUTHORED, HEADS, LEFT_OUT, SHARED, Sample, load, of_split
-from models.metrics import auroc
 from models.network import SCORES
 
 numpy: Any = importlib.import_module("numpy")

@@ -33,6 +33,10 @@ from candor_guard.figures import (
 
 _SCORES = st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.75, 0.99, 1.0])
 _ROWS = st.lists(st.tuples(st.booleans(), _SCORES, st.sampled_from("abcd")), max_size=40)
+# Small enough to count by hand.
+_TARGETS = [1.0, 0.0, 1.0, 0.0]
+_FEW = [0.9, 0.8, 0.4, 0.1]
+_GROUPS = ["a", "a", "b", "b"]
 
 
 def judged(rows: list[tuple[bool, float, str]]) -> Judged:
@@ -41,6 +45,49 @@ def judged(rows: list[tuple[bool, float, str]]) -> Judged:
 
 def same(left: float, right: float) -> bool:
     return left == pytest.approx(right) or (math.isnan(left) and math.isnan(right))
+
+
+def test_auroc_counts_ordered_pairs_and_halves_ties() -> None:
+    """AUROC is the share of ordered pairs, ties counted half."""
+    assert auroc(_TARGETS, _FEW) == 0.75
+    assert auroc([1.0, 0.0], [0.5, 0.5]) == 0.5
+    assert math.isnan(auroc([1.0], [0.5]))
+
+
+def test_average_precision_goes_by_falling_score() -> None:
+    """Average precision follows the falling scores."""
+    assert average_precision(_TARGETS, _FEW) == pytest.approx((1 + 2 / 3) / 2)
+    assert math.isnan(average_precision([0.0], [0.5]))
+
+
+def test_recall_respects_the_budget() -> None:
+    """Recall is taken at a threshold within the false-positive budget."""
+    assert recall_at(_TARGETS, _FEW, 0.0) == 0.5
+    assert recall_at(_TARGETS, _FEW, 0.5) == 1.0
+    assert math.isnan(recall_at([1.0], [0.5], 0.1))
+    assert threshold_at([0.3], 1.0) == 0.0
+
+
+def test_pairs_count_only_when_every_row_is_right() -> None:
+    """A pair counts only when all its rows are right."""
+    assert pair_consistency(_TARGETS, _FEW, _GROUPS) == 0.0
+    assert pair_consistency(_TARGETS, _FEW, _GROUPS, threshold=0.3) == 0.5
+    assert pair_order(_TARGETS, _FEW, _GROUPS) == 1.0
+    assert math.isnan(pair_consistency([1.0], [0.9], ["a"]))
+
+
+def test_accuracy_and_calibration() -> None:
+    """Accuracy and calibration error match values worked out by hand."""
+    assert accuracy(_TARGETS, _FEW) == 0.5
+    assert calibration_error([1.0, 0.0], [1.0, 0.0]) == 0.0
+    assert calibration_error([0.0, 0.0], [0.95, 0.95]) == pytest.approx(0.95)
+
+
+def test_the_interval_holds_the_value_and_is_repeatable() -> None:
+    """The bootstrap interval holds the value and does not change from run to run."""
+    first = bootstrap(auroc, _TARGETS * 5, _FEW * 5, [str(i) for i in range(20)])
+    assert first.low <= first.value <= first.high
+    assert first == bootstrap(auroc, _TARGETS * 5, _FEW * 5, [str(i) for i in range(20)])
 
 
 @settings(deadline=None)

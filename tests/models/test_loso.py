@@ -17,8 +17,8 @@ from models.build import ENCODER_SHARE, RUN
 from models.dataset import AUTHORED, HEADS, WEIGHTS, Sample, load
 from models.loso import encoder_logits
 from models.loso import main as loso
-from models.metrics import auroc
 
+from candor_guard.figures import auroc
 from candor_guard.verdict import LABELS
 
 np: Any = importlib.import_module("numpy")

@@ -14,9 +14,10 @@ pytest.importorskip("numpy")
 pytest.importorskip("torch")
 
 from models.dataset import AUTHORED, HEADS, WEIGHTS, Sample, load, of_split
-from models.metrics import auroc
 from models.network import SCORES
 from models.seeds import main as seeds
+
+from candor_guard.figures import auroc
 
 np: Any = importlib.import_module("numpy")
 
