@@ -5,11 +5,13 @@ from __future__ import annotations
 import functools
 import gc
 import logging
+import multiprocessing
 import signal
 import socket
 import sys
 import tempfile
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from types import FrameType
 from typing import Any
 
@@ -71,7 +73,8 @@ def run(settings: Settings) -> int:
         ConfigurationError: As `build_guard`, before anything listens.
         MissingExtraError: As `build_guard`.
     """
-    guard = build_guard(settings)
+    alone = settings.workers == 1
+    app, detector = _app_and_name(settings) if alone else (None, _name_told_apart(settings))
     try:
         listener = _listen(settings.host, settings.port)
     except (OSError, UnicodeError) as error:
@@ -79,12 +82,31 @@ def run(settings: Settings) -> int:
         _say(f"error: cannot listen on {settings.host} port {settings.port}: {reason}")
         return 1
     with listener:
-        _say(_start_line(settings, guard, listener))
-        if settings.workers == 1:
-            return _run_alone(
-                settings, create_app(guard, settings.options(), settings.bounds()), listener
-            )
+        _say(_start_line(settings, detector, listener))
+        if app is not None:
+            return _run_alone(settings, app, listener)
         return _run_workers(settings, listener)
+
+
+def _app_and_name(settings: Settings) -> tuple[ASGIApp, str]:
+    guard = build_guard(settings)
+    name = f"{guard.detector.name}@{guard.detector.version}"
+    return create_app(guard, settings.options(), settings.bounds()), name
+
+
+def _name_told_apart(settings: Settings) -> str:
+    """Build everything once, in a process that ends at once, and return the detector's name.
+
+    Settings that make no sense are told before any worker starts, and the parent of the workers,
+    which serves nothing, keeps no model.
+    """
+    spawn = multiprocessing.get_context("spawn")  # a copy of this process would be no smaller
+    with ProcessPoolExecutor(1, mp_context=spawn) as elsewhere:
+        return elsewhere.submit(_name_of, settings).result()
+
+
+def _name_of(settings: Settings) -> str:
+    return _app_and_name(settings)[1]
 
 
 def _build_upstream(settings: Settings) -> Upstream:
@@ -213,13 +235,13 @@ def _log_config(level: str) -> dict[str, Any]:
     }
 
 
-def _start_line(settings: Settings, guard: Guard, listener: socket.socket) -> str:
+def _start_line(settings: Settings, detector: str, listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
     return (
         f"candor-guard {__version__} on http://{shown}:{port}, upstream {settings.upstream}, "
-        f"mode {guard.policy.mode}, detector {guard.detector.name}@{guard.detector.version}, "
-        f"operating point {guard.policy.operating_point}"
+        f"mode {settings.policy.mode}, detector {detector}, "
+        f"operating point {settings.policy.operating_point}"
     )
 
 

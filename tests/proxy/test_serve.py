@@ -280,6 +280,19 @@ def test_dead_worker_is_replaced(upstream: Upstream, tmp_path: Path) -> None:
     assert status == 0
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_the_parent_of_workers_holds_no_model(upstream: Upstream, tmp_path: Path) -> None:
+    """Who only watches over the workers has not even loaded what would run a model."""
+    flags = ("--upstream", upstream.url, "--workers", "2", "--log-level", "debug")
+    with serving(*flags, cwd=tmp_path) as proxy:
+        worker = proxy.started_worker()
+        parent = proxy.process.pid
+        mapped = {pid: Path(f"/proc/{pid}/maps").read_text() for pid in (parent, worker)}
+        assert proxy.start_line.endswith(", operating point balanced")
+    assert "onnxruntime" in mapped[worker]
+    assert "onnxruntime" not in mapped[parent]
+
+
 # -- not served -----------------------------------------------------------------------------------
 
 
@@ -317,6 +330,7 @@ def test_unknown_host_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
         (("--upstream", "http://me:pw@m/v1"), "--upstream on the command line: "),
         (("--upstream", "http://m/v1", "--operating-point", "lax"), "unknown operating point"),
         (("--upstream", "http://m/v1", "--detector", "oracle"), "unknown detector 'oracle'"),
+        (("--upstream", "http://m/v1", "--detector", "oracle", "--workers", "2"), "'oracle'"),
         (("--upstream", "http://m/v1", "--config", "no.toml"), "cannot read no.toml"),
         (("--upstream", "http://m/v1", "--upstream-api-key-env", "NO_KEY"), "'NO_KEY' is not set"),
     ],
