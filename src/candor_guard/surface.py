@@ -30,7 +30,9 @@ class ReplyReader(Protocol):
         usage: As told so far, or None.
         response_id: Under which the upstream stores the reply, or None where it does not.
         safe: How many bytes from the start may leave before the end is known without closing
-            the door on an annotation (all complete frames before the finish frame).
+            the door on an annotation or a correction (all complete frames before the finish frame,
+            but those that a correction changes).
+        waiting: How many bytes behind these are kept back for a correction only.
     """
 
     @property
@@ -56,6 +58,9 @@ class ReplyReader(Protocol):
 
     @property
     def safe(self) -> int: ...  # noqa: D102 - documented above
+
+    @property
+    def waiting(self) -> int: ...  # noqa: D102 - documented above
 
     def feed(self, data: bytes) -> None:
         """Take the next piece."""

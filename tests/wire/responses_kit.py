@@ -19,6 +19,45 @@ CALL: dict[str, Any] = {
     "status": "completed",
 }  # fmt: skip
 
+# What providers do for a reply by themselves.
+BESIDE: dict[str, dict[str, Any]] = {
+    "mcp_list_tools": {"id": "mcpl_1", "type": "mcp_list_tools", "server_label": "s", "tools": []},
+    "web_search": {
+        "id": "ws_1", "type": "web_search_call", "status": "completed",
+        "action": {"type": "search", "query": "7 times 8"},
+    },
+    "file_search": {
+        "id": "fs_1", "type": "file_search_call", "status": "completed", "queries": ["7"],
+        "results": None,
+    },
+    "code_interpreter": {
+        "id": "ci_1", "type": "code_interpreter_call", "status": "completed", "code": "7 * 8",
+        "container_id": "cntr_1", "outputs": None,
+    },
+}  # fmt: skip
+CITED: dict[str, Any] = {
+    "type": "url_citation", "url": "https://example.org/", "title": "Sevens", "start_index": 0,
+    "end_index": 2,
+}  # fmt: skip
+_STEPS: dict[str, list[str]] = {
+    "mcp_list_tools": ["mcp_list_tools.in_progress", "mcp_list_tools.completed"],
+    "web_search": [
+        "web_search_call.in_progress", "web_search_call.searching", "web_search_call.completed",
+    ],
+    "file_search": [
+        "file_search_call.in_progress", "file_search_call.searching", "file_search_call.completed",
+    ],
+    "code_interpreter": [
+        "code_interpreter_call.in_progress", "code_interpreter_call_code.delta",
+        "code_interpreter_call_code.done", "code_interpreter_call.interpreting",
+        "code_interpreter_call.completed",
+    ],
+}  # fmt: skip
+_STEP_FIELDS: dict[str, dict[str, Any]] = {
+    "code_interpreter_call_code.delta": {"delta": "7 * 8"},
+    "code_interpreter_call_code.done": {"code": "7 * 8"},
+}  # fmt: skip
+
 
 def part(text: str) -> dict[str, Any]:
     return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
@@ -83,6 +122,25 @@ def thinking(place: int = 0) -> list[dict[str, Any]]:
         {"type": f"{kind}.added", "output_index": place, "item": REASONING},
         {"type": f"{kind}.done", "output_index": place, "item": REASONING},
     ]
+
+
+def done_by_the_provider(place: int = 0, *names: str) -> list[dict[str, Any]]:
+    """Return the events of items that the provider makes by itself, from a place on; default: all."""
+    events: list[dict[str, Any]] = []
+    for at, name in enumerate(names or BESIDE, place):
+        item = BESIDE[name]
+        steps = [
+            {"type": f"response.{step}", "output_index": at, "item_id": item["id"]}
+            | _STEP_FIELDS.get(step, {})
+            for step in _STEPS[name]
+        ]
+        added = {**item, "status": "in_progress"} if "status" in item else item
+        events += [
+            {"type": "response.output_item.added", "output_index": at, "item": added},
+            *steps,
+            {"type": "response.output_item.done", "output_index": at, "item": item},
+        ]
+    return events
 
 
 def response_stream(

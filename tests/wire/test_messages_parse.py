@@ -74,8 +74,18 @@ SKIPPED: dict[str, tuple[list[Any], str | None]] = {
     "odd block type": ([{"role": "user", "content": [{"type": []}]}], "media"),
     "image earlier": ([{"role": "user", "content": [IMAGE]}, *ASKED], None),
     "tool result last": ([*ASKED, {"role": "user", "content": [RESULT]}], "no_user_turn"),
-    "tool result and words": (
-        [*ASKED, {"role": "user", "content": [RESULT, text("So?")]}], "no_user_turn",
+    "tool result and words": ([*ASKED, {"role": "user", "content": [RESULT, text("So?")]}], None),
+    "tool result and a blank": (
+        [*ASKED, {"role": "user", "content": [RESULT, text(" \n")]}], "no_user_turn",
+    ),
+    "tool result and reminder": (
+        [*ASKED, {"role": "user", "content": [RESULT, REMINDER]}], "no_user_turn",
+    ),
+    "tool result and image": (
+        [*ASKED, {"role": "user", "content": [RESULT, IMAGE]}], "no_user_turn",
+    ),
+    "tool result, image and words": (
+        [*ASKED, {"role": "user", "content": [RESULT, IMAGE, text("So?")]}], "media",
     ),
     "reminder beside words": ([{"role": "user", "content": [REMINDER, text("Is it?")]}], None),
     "prefill": ([*ASKED, {"role": "assistant", "content": "It"}], "no_user_turn"),
@@ -103,10 +113,24 @@ def test_thoughts_and_calls_are_no_words() -> None:
 
 
 def test_results_are_a_tools_words() -> None:
-    """What tools brought is theirs, and what the app says beside it is nobody's claim."""
+    """What tools brought is theirs, and a reminder beside it is nobody's claim."""
     results = [RESULT, {**RESULT, "content": [text("43"), IMAGE]}, {"type": "tool_result"}]
-    both = {"role": "user", "content": [*results, text("So?"), REMINDER]}
+    both = {"role": "user", "content": [*results, text(""), REMINDER]}
     assert turns(*ASKED, both)[1:] == [("tool", "42"), ("tool", "43"), ("tool", "")]
+
+
+WORDS = [text("No, it is 54."), text("Sure.")]
+BESIDE = {"behind": [RESULT, REMINDER, *WORDS], "before": [*WORDS, REMINDER, RESULT]}
+
+
+@pytest.mark.parametrize("blocks", BESIDE.values(), ids=BESIDE)
+def test_words_beside_results_are_the_users(blocks: list[Any]) -> None:
+    """What a user says beside a tool's result is a turn of the user's, behind the tool's."""
+    both = {"role": "user", "content": blocks}
+    last = {"role": "assistant", "content": "It is 42."}
+    expected = [("tool", "42"), ("user", "No, it is 54.\nSure.")]
+    assert turns(both) == expected
+    assert turns(*ASKED, both, last, *ASKED)[1:3] == expected
 
 
 def test_reminders_are_not_the_users_words() -> None:

@@ -218,9 +218,18 @@ SAFE: dict[str, tuple[list[Any], list[Any]]] = {
         [opening(), *thought_of(), *block_of(["x"], 1)[:-1]],
         [ended(1), stopped(), STOP],
     ),
-    "thought last": (
-        [opening(), *block_of(["x"])[:-1]],
-        [ended(), *thought_of(1), stopped(), STOP],
+    "thought last": ([opening(), *block_of(["x"]), *thought_of(1)], [stopped(), STOP]),
+    "thought begun": ([opening(), *block_of(["x"]), *thought_of(1)[:-1]], []),
+    "thought between": (
+        [opening(), *block_of(["x"]), *thought_of(1), *block_of(["y"], 2)[:-1]],
+        [ended(2), stopped(), STOP],
+    ),
+    "ping before a thought": ([opening(), *block_of(["x"]), PING, *thought_of(1)], [stopped()]),
+    "end of another block": ([opening(), begun(text("x"), 1), ended(0)], [ended(1), stopped()]),
+    "end of no block": ([opening(), ended()], [stopped(), STOP]),
+    "no index": (
+        [opening(), {"type": "content_block_start", "content_block": text("x")}],
+        [{"type": "content_block_stop"}, stopped(), STOP],
     ),
     "no finish": ([opening(), *block_of(["x"])[:-1]], [ended()]),
     "block never ended": ([opening(), begun(text("x"))], [stopped(), STOP]),
@@ -229,7 +238,7 @@ SAFE: dict[str, tuple[list[Any], list[Any]]] = {
 
 @pytest.mark.parametrize(("free", "kept"), SAFE.values(), ids=SAFE)
 def test_safe(free: list[Any], kept: list[Any]) -> None:
-    """All may leave but what ends the last block of text, and what comes after it."""
+    """All may leave but the end of a block of text that nothing has begun after, and the finish."""
     raw = frames(*free, *kept)
     for pieces in ways(raw):
         assert fed(MessagesStreamReader(PLENTY), pieces).safe == len(frames(*free))

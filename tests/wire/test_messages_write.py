@@ -39,6 +39,7 @@ NOTE = Edit("reconsider", "reconsider-1", "NOTE")
 NEW = Edit("reframe", "reframe-1", "NOTE", "NEW")
 CANDOR = {"action": "flag", "labels": ["drift"]}
 SUM = {**USAGE, "input_tokens": 21, "cache_read_input_tokens": 6, "output_tokens": 9}
+RESULT = {"type": "tool_result", "tool_use_id": "toolu_1", "content": "42"}
 MARK = {"cache_control": {"type": "ephemeral", "ttl": "1h"}}
 
 
@@ -68,6 +69,16 @@ CONTENTS: dict[str, tuple[Any, Any, Any]] = {
         [{**REMINDER, **MARK}, text("No."), REMINDER],
         [{**REMINDER, **MARK}, text("No."), REMINDER, text("NOTE")],
         [{**REMINDER, **MARK}, REMINDER, text("NEW"), text("NOTE")],
+    ),
+    "tool's result": (
+        [RESULT, REMINDER, {**text("No."), **MARK}],
+        [RESULT, REMINDER, {**text("No."), **MARK}, text("NOTE")],
+        [RESULT, REMINDER, {**text("NEW"), **MARK}, text("NOTE")],
+    ),
+    "marked result": (
+        [{**RESULT, **MARK}, text("No.")],
+        [{**RESULT, **MARK}, text("No."), text("NOTE")],
+        [{**RESULT, **MARK}, text("NEW"), text("NOTE")],
     ),
 }
 
@@ -219,7 +230,7 @@ WHERE: dict[str, tuple[list[Any], int]] = {
     "one block": (block_of(["x"]), 0),
     "two blocks": ([*block_of(["x"]), *block_of(["y"], 1)], 1),
     "thought first": ([*thought_of(), *block_of(["y"], 1)], 1),
-    "thought last": ([*block_of(["x"]), *thought_of(1)], 0),
+    "thought between": ([*block_of(["x"]), *thought_of(1), *block_of(["y"], 2)], 2),
     "ping behind": ([*block_of(["x"]), PING], 0),
 }
 
@@ -255,6 +266,12 @@ def test_no_place_for_a_correction(events: list[Any]) -> None:
     """Without a block of text that ends before a finish there is no correction."""
     assert SURFACE.correct(request(stream=True), frames(*events), "x") is None
     assert SURFACE.correct(request(), body("x"), "x") is None
+
+
+def test_no_correction_behind_a_thought() -> None:
+    """A block of text that has left before a thought is not changed any more, nor is the thought."""
+    raw = frames(opening(), *block_of(["x"]), *thought_of(1), stopped(), STOP)
+    assert SURFACE.correct(request(stream=True), tail_of(raw), "x") is None
 
 
 def test_correction_that_cannot_be_written() -> None:

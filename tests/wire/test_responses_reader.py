@@ -7,10 +7,14 @@ from typing import Any
 
 import pytest
 from tests.wire.responses_kit import (
+    BESIDE,
     CALL,
+    CITED,
     REASONING,
     USAGE,
+    done_by_the_provider,
     message,
+    part,
     response,
     response_body,
     response_stream,
@@ -40,8 +44,19 @@ BODIES: dict[str, tuple[bytes, str, str | None]] = {
     "two messages": (response_body("Look.", message("Yes.", name="msg_2")), "Look.\n\nYes.", None),
     "an empty message": (response_body(message(), "Yes."), "Yes.", None),
     "function call": (response_body("Hm.", CALL), "Hm.", "tool_calls"),
-    "search": (response_body({"type": "web_search_call"}, "Yes."), "", "tool_calls"),
-    "list of tools": (response_body({"type": "mcp_list_tools"}, "Yes."), "", "tool_calls"),
+    "search": (response_body({"type": "web_search_call"}, "Yes."), "Yes.", None),
+    "everything that the provider does": (response_body(*BESIDE.values(), "Yes."), "Yes.", None),
+    "search between": (
+        response_body("Look.", BESIDE["web_search"], message("Yes.", name="msg_2")),
+        "Look.\n\nYes.", None,
+    ),
+    "search alone": (response_body(BESIDE["web_search"]), "", "no_text"),
+    "search and a call": (response_body(BESIDE["web_search"], "Hm.", CALL), "Hm.", "tool_calls"),
+    "MCP's call": (response_body({"type": "mcp_call"}, "Yes."), "", "tool_calls"),
+    "approval asked": (response_body("Hm.", {"type": "mcp_approval_request"}), "Hm.", "tool_calls"),
+    "shell": (response_body({"type": "shell_call"}, "Yes."), "", "tool_calls"),
+    "a picture made": (response_body({"type": "image_generation_call"}, "Yes."), "", "tool_calls"),
+    "citations": (response_body(message({**part("Yes."), "annotations": [CITED]})), "Yes.", None),
     "refusal": (response_body(message(REFUSAL)), "", "refusal"),
     "no refusal": (response_body(message({"type": "refusal", "refusal": ""}, "Yes.")), "Yes.", None),
     "picture": (response_body(message({"type": "output_image"})), "", "media"),
@@ -116,8 +131,26 @@ STREAMS: dict[str, tuple[bytes, str, str | None]] = {
         "Yes.", "tool_calls",
     ),
     "call without an item": (written(named("function_call_arguments.delta"), *SAID), "", "tool_calls"),
-    "search": (written(named("web_search_call.searching"), *SAID), "", "tool_calls"),
-    "list of tools": (written(named("mcp_list_tools.in_progress"), *SAID), "", "tool_calls"),
+    "everything that the provider does": (
+        written(*done_by_the_provider(), *saying(["Ye", "s."], place=5), ended("completed", "Yes.")),
+        "Yes.", None,
+    ),
+    "search between": (
+        written(*saying(["Look."]), *done_by_the_provider(1),
+                *saying(["Yes."], place=6, name="msg_2"), ended()),
+        "Look.\n\nYes.", None,
+    ),
+    "search and a call": (
+        written(*done_by_the_provider(), *saying(["Hm."], place=5),
+                named(ADDED, output_index=6, item=CALL), ended()),
+        "Hm.", "tool_calls",
+    ),
+    "MCP's call": (written(named("mcp_call.in_progress"), *SAID), "", "tool_calls"),
+    "MCP's arguments": (written(named("mcp_call_arguments.delta"), *SAID), "", "tool_calls"),
+    "the client's own tool": (
+        written(named("custom_tool_call_input.delta"), *SAID), "", "tool_calls",
+    ),
+    "shell": (written(named("shell_call_command.delta"), *SAID), "", "tool_calls"),
     "refusal": (written(named("refusal.delta", delta="I"), *SAID), "", "refusal"),
     "audio": (written(named("audio.delta", delta="AAAA"), *SAID), "", "audio"),
     "length": (written(*SAID, ended("incomplete", **LENGTH)), "Yes.", "length"),
@@ -263,6 +296,10 @@ SAFE = {
     "two messages": (
         written(*TWICE),
         written(*TWICE)[written(*TWICE).rindex(b"event: response.output_text.done") :],
+    ),
+    "search behind": (
+        written(*SAID, *done_by_the_provider(1)[:-1], ended()),
+        b"event: response.completed",
     ),
     "done marker": (written(*SAID[:3]) + b"data: [DONE]\n\n", b"data: [DONE]"),
 }

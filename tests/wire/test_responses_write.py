@@ -109,16 +109,59 @@ def test_other_fields_survive() -> None:
     assert "store" not in repeated()
 
 
-TOOLS = [{"type": "web_search"}]
+TOOLS = [
+    {"type": "function", "name": "f"}, {"type": "mcp", "server_label": "s"},
+    {"type": "image_generation"},
+]  # fmt: skip
+HOSTED = [
+    {"type": "web_search_preview_2025_03_11"}, {"type": "file_search", "vector_store_ids": ["v"]},
+    {"type": "code_interpreter", "container": {"type": "auto"}},
+]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("fields", "choice"),
-    [({"tools": TOOLS}, "none"), ({"tools": [], "tool_choice": "auto"}, "auto"), ({}, None)],
-)
+def allowed(*tools: Any, mode: str = "auto") -> dict[str, Any]:
+    return {"type": "allowed_tools", "mode": mode, "tools": list(tools)}
+
+
+SEARCH = {"type": "file_search"}
+CHOICES: dict[str, tuple[dict[str, Any], Any]] = {
+    "no tools": ({}, None),
+    "empty list": ({"tools": [], "tool_choice": "auto"}, "auto"),
+    "no list": ({"tools": "x"}, "none"),
+    "the client's tools": ({"tools": TOOLS, "tool_choice": "auto"}, "none"),
+    "forced": ({"tools": TOOLS, "tool_choice": {"type": "function", "name": "f"}}, "none"),
+    "tools in the input": ({"input": [{"type": "additional_tools", "tools": TOOLS}]}, "none"),
+    "both, in the input": (
+        {"input": [{"type": "additional_tools", "tools": [*TOOLS, HOSTED[1]]}]}, allowed(SEARCH),
+    ),
+    "allowed is no list": ({"tools": HOSTED, "tool_choice": {"type": "allowed_tools"}}, "none"),
+    "odd tools": ({"tools": [7, {}, {"type": 7}]}, "none"),
+    "the provider's": ({"tools": HOSTED}, None),
+    "the provider's, as chosen": ({"tools": HOSTED, "tool_choice": "required"}, "required"),
+    "the provider's, but none": ({"tools": HOSTED, "tool_choice": "none"}, "none"),
+    "both": (
+        {"tools": [*TOOLS, *HOSTED[:2]]},
+        allowed({"type": "web_search_preview_2025_03_11"}, SEARCH),
+    ),
+    "both, but none": ({"tools": [*TOOLS, *HOSTED], "tool_choice": "none"}, "none"),
+    "both, some allowed": (
+        {"tools": [*TOOLS, *HOSTED], "tool_choice": allowed(TOOLS[0], SEARCH, mode="required")},
+        allowed(SEARCH),
+    ),
+    "both, the provider's allowed": (
+        {"tools": [*TOOLS, *HOSTED], "tool_choice": allowed(SEARCH)}, allowed(SEARCH),
+    ),
+    "both, the client's allowed": (
+        {"tools": [*TOOLS, *HOSTED], "tool_choice": allowed(TOOLS[0])}, "none",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("fields", "choice"), CHOICES.values(), ids=CHOICES)
 def test_tool_choice(fields: dict[str, Any], choice: Any) -> None:
-    """A reply in words is asked for in words, where there are tools at all."""
-    result = repeated(**fields)
+    """A reply in words is asked for in words; what the provider does for it may be done again."""
+    turns = [*fields.get("input", EARLIER), {"role": "user", "content": "No."}]
+    result = repeated(**{**fields, "input": turns})
     assert result.get("tool_choice") == choice
     assert result.get("tools") == fields.get("tools")
 
@@ -153,7 +196,7 @@ def side(*, model: str | None = None, schema: Any = None, bare: bool = False, **
 def test_side_call() -> None:
     """A side call has the request's model and nothing of its conversation; it is not stored."""
     body = side(
-        temperature=1.5, tools=TOOLS, stream=True, store=True, top_p=0.1, truncation="auto",
+        temperature=1.5, tools=HOSTED, stream=True, store=True, top_p=0.1, truncation="auto",
         include=["reasoning.encrypted_content"], text={"format": {"type": "json_object"}},
         prompt_cache_key="k", reasoning={"summary": "auto"},
     )  # fmt: skip

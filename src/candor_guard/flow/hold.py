@@ -38,7 +38,7 @@ def read(
         data = yield from _receive(session, candidate, deadline)
         if data is None:
             return
-        _take(candidate, data)
+        _take(session, candidate, data)
         if watch is not None:
             until = math.inf if deadline is None else deadline
             leaning = yield from _watch(session, candidate, watch, until)
@@ -80,12 +80,13 @@ def _receive(
             return None
 
 
-def _take(candidate: Candidate, data: bytes) -> None:
+def _take(session: Session, candidate: Candidate, data: bytes) -> None:
     reader = candidate.reader
     candidate.drained = not data
     candidate.body += data
     reader.feed(data)
-    candidate.safe = reader.safe  # a frame that was never closed stays with the tail
+    # A frame that was never closed stays with the tail.
+    candidate.safe = reader.safe + (0 if session.corrects else reader.waiting)
     if reader.done or candidate.drained:
         reader.end()
         # After the limit nothing was read, so a stream's end may have come unseen before.

@@ -164,6 +164,12 @@ class Session:
     # -- the record -----------------------------------------------------------------------------
 
     @property
+    def corrects(self) -> bool:
+        """Whether a reply that was released may get a correction."""
+        context = self.context
+        return context.mode == "enforce" and context.policy.after_release == "correct"
+
+    @property
     def model(self) -> str | None:
         """The model that the request names."""
         return model_name(self.context.request.payload.get("model"))

@@ -36,6 +36,7 @@ class Reader:
         self.usage: Usage | None = None
         self.response_id: str | None = None
         self.safe = 0
+        self.waiting = 0  # bytes behind these that wait for the sake of a correction only
 
     @property
     def text(self) -> str:
@@ -46,6 +47,13 @@ class Reader:
     def over(self) -> bool:
         """Whether the text went past the limit."""
         return self._fold.over
+
+    def _count(self, frame: Frame, *, waits: bool) -> None:
+        """Count a frame before the finish as one that may leave, unless a correction changes it."""
+        self.waiting += len(frame.raw)
+        if not waits:
+            self.safe += self.waiting
+            self.waiting = 0
 
     def _close(self) -> None:
         """All is read: a reply without words cannot be judged."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from candor_guard.regeneration.strategies import Edit
@@ -53,23 +53,6 @@ def edited_parts(parts: Sequence[Any], edit: Edit, kind: str) -> list[Any]:
         return [*parts, note]
     kept = [part for part in parts if not _is_text(part)]
     return [*kept, {"type": kind, "text": edit.replacement}, note]
-
-
-def side_start(
-    payload: Mapping[str, Any], said: Mapping[str, Any], model: str | None, kept: Iterable[str]
-) -> dict[str, Any]:
-    """Return what the body of every side call begins with: its model, its words, whose call it is.
-
-    Args:
-        payload: The client's request.
-        said: What the call says, in its format.
-        model: Asked instead of the request's.
-        kept: Fields of the request that concern the account, the routing or the trace.
-    """
-    body = {"model": model or payload.get("model"), **said}
-    if body["model"] is None:
-        del body["model"]
-    return body | {key: payload[key] for key in kept if payload.get(key) is not None}
 
 
 def _is_text(part: object) -> bool:

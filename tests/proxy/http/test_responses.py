@@ -12,6 +12,7 @@ from tests.proxy.http.test_adaptive import CLEAN, SMALL
 from tests.proxy.http.test_streams import EAGER, comments_in
 from tests.proxy.http.upstream import Piece, answer, streamed
 from tests.wire.responses_kit import (
+    BESIDE,
     CALL,
     REASONING,
     USAGE,
@@ -244,7 +245,8 @@ async def test_requests_that_pass(fields: dict[str, Any], reason: str, stream: b
 
 REPLIES: dict[str, tuple[bytes, str]] = {
     "call": (response_body("CAVE", CALL), "tool_calls"),
-    "search": (response_body({"type": "web_search_call"}, "CAVE"), "tool_calls"),
+    "search and a call": (response_body(BESIDE["web_search"], "CAVE", CALL), "tool_calls"),
+    "MCP's call": (response_body({"type": "mcp_call"}, "CAVE"), "tool_calls"),
     "refusal": (response_body(message({"type": "refusal", "refusal": "No."})), "refusal"),
     "length": (
         response_body(

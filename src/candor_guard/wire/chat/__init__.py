@@ -9,11 +9,11 @@ from typing_extensions import override
 
 from candor_guard.conversation import Conversation
 from candor_guard.regeneration.strategies import Edit
-from candor_guard.surface import Annotation, GuardedRequest, ReplyReader, SideAnswer
+from candor_guard.surface import Annotation, GuardedRequest, ReplyReader
 from candor_guard.wire.base import BaseSurface
 from candor_guard.wire.chat.annotate import annotated_stream, corrected_stream
 from candor_guard.wire.chat.parts import only_choice
-from candor_guard.wire.chat.requests import edited, side_answer, side_body
+from candor_guard.wire.chat.requests import answer_text, edited, side_fields, side_wishes
 from candor_guard.wire.reading import (
     DONE,
     BodyReader,
@@ -23,7 +23,6 @@ from candor_guard.wire.reading import (
     usage_of,
 )
 from candor_guard.wire.sse import Frame
-from candor_guard.wire.structured import fits_format
 
 __all__ = ["DONE", "ChatBodyReader", "ChatStreamReader", "ChatSurface"]
 
@@ -32,36 +31,11 @@ class ChatSurface(BaseSurface):
     """The Chat Completions format as a `candor_guard.surface.Surface`."""
 
     name = "chat"
+    _kept = ("user", "safety_identifier", "service_tier", "provider", "reasoning_effort")
 
     @override
     def reader(self, request: GuardedRequest, limit: int) -> ReplyReader:
         return ChatStreamReader(limit) if request.stream else ChatBodyReader(limit)
-
-    @override
-    def edit(self, request: GuardedRequest, edit: Edit) -> bytes:
-        place = request.conversation.last_user_index
-        return edited(request.payload, edit, -1 if place is None else place)
-
-    @override
-    def side_request(
-        self,
-        request: GuardedRequest,
-        messages: Sequence[Mapping[str, str]],
-        *,
-        model: str | None,
-        schema: Mapping[str, Any] | None,
-        bare: bool = False,
-    ) -> bytes:
-        return side_body(request.payload, messages, model=model, schema=schema, bare=bare)
-
-    @override
-    def side_answer(self, body: bytes) -> SideAnswer:
-        return side_answer(body)
-
-    @override
-    def accepts(self, request: GuardedRequest, text: str) -> bool:
-        """Whether the text keeps to the request's ``response_format``."""
-        return fits_format(request.payload.get("response_format"), text)
 
     @override
     def _skip(self, payload: Mapping[str, Any]) -> str | None:
@@ -70,6 +44,33 @@ class ChatSurface(BaseSurface):
     @override
     def _conversation(self, payload: Mapping[str, Any]) -> Conversation:
         return Conversation.parse(payload["messages"])
+
+    @override
+    def _format(self, payload: Mapping[str, Any]) -> object:
+        return payload.get("response_format")
+
+    @override
+    def _edited(self, request: GuardedRequest, edit: Edit) -> dict[str, Any]:
+        place = request.conversation.last_user_index
+        return edited(request.payload, edit, -1 if place is None else place)
+
+    @override
+    def _said(self, messages: Sequence[Mapping[str, str]]) -> dict[str, Any]:
+        return {"messages": list(messages)}
+
+    @override
+    def _beside(self, payload: Mapping[str, Any]) -> dict[str, Any]:
+        return side_fields(payload)
+
+    @override
+    def _wanted(
+        self, payload: Mapping[str, Any], body: Mapping[str, Any], schema: Mapping[str, Any] | None
+    ) -> dict[str, Any]:
+        return side_wishes(payload, schema)
+
+    @override
+    def _text(self, payload: Mapping[str, Any]) -> str:
+        return answer_text(payload)
 
     @override
     def _annotated_stream(self, body: bytes, annotation: Annotation) -> bytes:

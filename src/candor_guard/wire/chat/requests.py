@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 
-from candor_guard.errors import InvalidRequestError
 from candor_guard.regeneration.strategies import Edit
-from candor_guard.surface import SideAnswer
 from candor_guard.wire.chat.parts import only_choice
-from candor_guard.wire.json import dump, load_object
-from candor_guard.wire.reading import text_of_content, usage_of
-from candor_guard.wire.writing import edited_content, side_start
+from candor_guard.wire.reading import text_of_content
+from candor_guard.wire.writing import edited_content
 
-# What concerns the account, the routing or the trace, and not the reply.
-_KEPT: Final = ("user", "safety_identifier", "service_tier", "provider", "reasoning_effort")
 _SIDE_TOKENS: Final = 400
 # Models that want this name for their limit may think before they answer, and thinking counts.
 _SIDE_TOKENS_WITH_THINKING: Final = 4000
 
 
-def edited(payload: Mapping[str, Any], edit: Edit, place: int) -> bytes:
+def edited(payload: Mapping[str, Any], edit: Edit, place: int) -> dict[str, Any]:
     """Return the request with one of its messages, the last user turn, changed.
 
     The note goes there, and not into a system message: many chat templates refuse a system message
     that is not the first, and everything before the last turn stays as it was for prompt caches.
-
-    Raises:
-        InvalidRequestError: If it is nested too deeply.
     """
     messages = list(payload["messages"])
     last = dict(messages[place])
@@ -39,37 +31,25 @@ def edited(payload: Mapping[str, Any], edit: Edit, place: int) -> bytes:
         changed["tool_choice"] = "none"
     if changed.get("functions"):
         changed["function_call"] = "none"
-    return dump(changed)
+    return changed
 
 
-def side_body(
-    payload: Mapping[str, Any],
-    messages: Sequence[Mapping[str, str]],
-    *,
-    model: str | None,
-    schema: Mapping[str, Any] | None,
-    bare: bool,
-) -> bytes:
-    """Return a side call's body: nothing of the conversation, none of the client's tools."""
-    body = side_start(payload, {"messages": list(messages)}, model, _KEPT)
-    if payload.get("metadata") and not payload.get("store"):
-        body["metadata"] = payload["metadata"]
-    return dump(body if bare else body | _extras(payload, schema))
+def side_fields(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the trace that a side call belongs to; a stored one gets none of ours."""
+    traced = payload.get("metadata") and not payload.get("store")
+    return {"metadata": payload["metadata"]} if traced else {}
 
 
-def side_answer(body: bytes) -> SideAnswer:
-    """Read the JSON body of a side call's answer."""
-    try:
-        payload = load_object(body)
-    except InvalidRequestError:
-        return SideAnswer("")
+def answer_text(payload: Mapping[str, Any]) -> str:
+    """Return the text of a side call's answer."""
     choice = only_choice(payload)
     message = choice.get("message") if choice else None
     content = message.get("content") if isinstance(message, Mapping) else None
-    return SideAnswer(text_of_content(content)[0], usage_of(payload))
+    return text_of_content(content)[0]
 
 
-def _extras(payload: Mapping[str, Any], schema: Mapping[str, Any] | None) -> dict[str, Any]:
+def side_wishes(payload: Mapping[str, Any], schema: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return a side call's sampling, its limit and its schema."""
     extras: dict[str, Any] = {"temperature": 0}
     if payload.get("max_completion_tokens") is not None or payload.get("reasoning_effort"):
         extras["max_completion_tokens"] = _SIDE_TOKENS_WITH_THINKING

@@ -9,7 +9,7 @@ from typing_extensions import override
 
 from candor_guard.conversation import Conversation
 from candor_guard.regeneration.strategies import Edit
-from candor_guard.surface import Annotation, GuardedRequest, ReplyReader, SideAnswer
+from candor_guard.surface import Annotation, GuardedRequest, ReplyReader
 from candor_guard.wire.base import BaseSurface
 from candor_guard.wire.messages.annotate import annotated_stream, corrected_stream
 from candor_guard.wire.messages.parts import (
@@ -27,8 +27,9 @@ from candor_guard.wire.messages.requests import (
     conversation_of,
     edited,
     response_format,
-    side_answer,
-    side_body,
+    side_fields,
+    side_said,
+    side_wishes,
 )
 from candor_guard.wire.reading import (
     BodyReader,
@@ -38,13 +39,13 @@ from candor_guard.wire.reading import (
     usage_of,
 )
 from candor_guard.wire.sse import Frame
-from candor_guard.wire.structured import fits_format
 
 
 class MessagesSurface(BaseSurface):
     """The Messages format as a `candor_guard.surface.Surface`."""
 
     name = "messages"
+    _kept = ("metadata", "service_tier", "inference_geo", "workspace_id", "user_profile_id")
     keepalive = b'event: ping\ndata: {"type": "ping"}\n\n'
 
     @override
@@ -52,33 +53,34 @@ class MessagesSurface(BaseSurface):
         return MessagesStreamReader(limit) if request.stream else MessagesBodyReader(limit)
 
     @override
-    def edit(self, request: GuardedRequest, edit: Edit) -> bytes:
+    def _conversation(self, payload: Mapping[str, Any]) -> Conversation:
+        return conversation_of(payload)
+
+    @override
+    def _format(self, payload: Mapping[str, Any]) -> object:
+        return response_format(payload)
+
+    @override
+    def _edited(self, request: GuardedRequest, edit: Edit) -> dict[str, Any]:
         return edited(request.payload, edit)
 
     @override
-    def side_request(
-        self,
-        request: GuardedRequest,
-        messages: Sequence[Mapping[str, str]],
-        *,
-        model: str | None,
-        schema: Mapping[str, Any] | None,
-        bare: bool = False,
-    ) -> bytes:
-        return side_body(request.payload, messages, model=model, schema=schema, bare=bare)
+    def _said(self, messages: Sequence[Mapping[str, str]]) -> dict[str, Any]:
+        return side_said(messages)
 
     @override
-    def side_answer(self, body: bytes) -> SideAnswer:
-        return side_answer(body)
+    def _beside(self, payload: Mapping[str, Any]) -> dict[str, Any]:
+        return side_fields(payload)
 
     @override
-    def accepts(self, request: GuardedRequest, text: str) -> bool:
-        """Whether the text keeps to the request's ``output_config.format``."""
-        return fits_format(response_format(request.payload), text)
+    def _wanted(
+        self, payload: Mapping[str, Any], body: Mapping[str, Any], schema: Mapping[str, Any] | None
+    ) -> dict[str, Any]:
+        return side_wishes(payload, body, schema)
 
     @override
-    def _conversation(self, payload: Mapping[str, Any]) -> Conversation:
-        return conversation_of(payload)
+    def _text(self, payload: Mapping[str, Any]) -> str:
+        return text_of_blocks(payload.get("content"))[0]
 
     @override
     def _annotated_stream(self, body: bytes, annotation: Annotation) -> bytes:
@@ -104,15 +106,13 @@ class MessagesBodyReader(BodyReader):
 class MessagesStreamReader(StreamReader):
     """Reads a stream of events; folds the text of its blocks.
 
-    What is safe to leave ends before the end of the last block of text, so that there is a place
-    for one more piece of it.
+    What is safe to leave ends before the end of a block of text as long as nothing has begun after
+    it, so that there is a place for one more piece.
     """
 
     def __init__(self, limit: int) -> None:
         super().__init__(limit)
-        self._size = 0
-        self._open: object = None
-        self._kept_back = False
+        self._words: tuple[object, ...] = ()  # the index of the block that has begun, if it is text
         self._between = ""
 
     @override
@@ -150,10 +150,10 @@ class MessagesStreamReader(StreamReader):
             self._between = ""
 
     def _advance(self, frame: Frame, event: Mapping[str, Any] | None) -> None:
-        if event is not None and is_text_start(event):
-            self._open, self._kept_back = event.get("index", 0), False
-        elif kind_of(event) == "content_block_stop" and event is not None:
-            self._kept_back = self._kept_back or event.get("index", 0) == self._open
-        self._size += len(frame.raw)
-        if not self._kept_back:
-            self.safe = self._size
+        kind = kind_of(event)
+        begins, ends = kind == "content_block_start", False
+        if event is not None and begins:
+            self._words = (event.get("index", 0),) if is_text_start(event) else ()
+        elif event is not None and kind == "content_block_stop":
+            ends = (event.get("index", 0),) == self._words
+        self._count(frame, waits=ends or (self.waiting > 0 and not begins))

@@ -8,16 +8,11 @@ from typing import Any, Final, TypeGuard
 from candor_guard.conversation import Conversation, Message, text_of
 from candor_guard.errors import InvalidRequestError
 from candor_guard.regeneration.strategies import Edit
-from candor_guard.surface import SideAnswer
-from candor_guard.wire.json import dump, load_object
-from candor_guard.wire.messages.parts import part_of, text_of_blocks
-from candor_guard.wire.reading import usage_of
-from candor_guard.wire.writing import edited_content, edited_parts, side_start
+from candor_guard.wire.messages.parts import part_of
+from candor_guard.wire.writing import edited_content, edited_parts
 
 _REMINDER: Final = ("<system-reminder>", "</system-reminder>")
 _ROLES: Final = frozenset({"user", "assistant", "system"})
-# What concerns the account, the routing or the trace, and not the reply.
-_KEPT: Final = ("metadata", "service_tier", "inference_geo", "workspace_id", "user_profile_id")
 # The format demands a limit. Some models think before they answer without being asked to, and
 # thinking counts.
 _SIDE_TOKENS: Final = 4000
@@ -26,8 +21,8 @@ _SIDE_TOKENS: Final = 4000
 def conversation_of(payload: Mapping[str, Any]) -> Conversation:
     """Return the conversation of a request, its system prompt first.
 
-    A user's message that brings tools' results is one message of a tool for each of them. What an
-    app writes beside them, or as a reminder of its own anywhere, is not what the user says.
+    A user's message that brings tools' results is one message of a tool for each of them, and one
+    of the user's where it has words beside them. An app's reminders are not what the user says.
 
     Raises:
         InvalidRequestError: If it cannot be read.
@@ -40,14 +35,11 @@ def conversation_of(payload: Mapping[str, Any]) -> Conversation:
     return Conversation(tuple(messages))
 
 
-def edited(payload: Mapping[str, Any], edit: Edit) -> bytes:
+def edited(payload: Mapping[str, Any], edit: Edit) -> dict[str, Any]:
     """Return the request with its last user turn changed.
 
     The note goes there, and not into the system prompt: that stands before everything, so caches
     would be of no use any more, and thoughts are signed for what stands before them.
-
-    Raises:
-        InvalidRequestError: If it is nested too deeply.
     """
     messages = list(payload["messages"])
     place = _last_turn(messages)
@@ -57,46 +49,41 @@ def edited(payload: Mapping[str, Any], edit: Edit) -> bytes:
     if changed.get("tools"):
         # A reply in words is to be replaced by one in words.
         changed["tool_choice"] = {"type": "none"}
-    return dump(changed)
+    return changed
 
 
-def side_body(
-    payload: Mapping[str, Any],
-    messages: Sequence[Mapping[str, str]],
-    *,
-    model: str | None,
-    schema: Mapping[str, Any] | None,
-    bare: bool,
-) -> bytes:
-    """Return a side call's body: nothing of the conversation, none of the client's tools."""
+def side_said(messages: Sequence[Mapping[str, str]]) -> dict[str, Any]:
+    """Return what a side call says, and its limit."""
     said: dict[str, Any] = {
         "max_tokens": _SIDE_TOKENS,
         "messages": [dict(m) for m in messages if m["role"] != "system"],
     }
     if system := "\n\n".join(m["content"] for m in messages if m["role"] == "system"):
         said["system"] = system
-    body = side_start(payload, said, model, _KEPT)
+    return said
+
+
+def side_fields(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Return whether, and how hard, a side call's model is to think."""
+    fields: dict[str, Any] = {}
     if part_of(payload, "thinking").get("type") == "disabled":
-        body["thinking"] = payload["thinking"]
-    config: dict[str, Any] = {}
+        fields["thinking"] = payload["thinking"]
     if effort := part_of(payload, "output_config").get("effort"):
-        config["effort"] = effort
-    if not bare and schema is not None:
-        config["format"] = {"type": "json_schema", "schema": dict(schema)}
-    if config:
-        body["output_config"] = config
-    if not bare and payload.get("temperature") is not None:  # else the model may not know of it
-        body["temperature"] = 0
-    return dump(body)
+        fields["output_config"] = {"effort": effort}
+    return fields
 
 
-def side_answer(body: bytes) -> SideAnswer:
-    """Read the JSON body of a side call's answer."""
-    try:
-        payload = load_object(body)
-    except InvalidRequestError:
-        return SideAnswer("")
-    return SideAnswer(text_of_blocks(payload.get("content"))[0], usage_of(payload))
+def side_wishes(
+    payload: Mapping[str, Any], body: Mapping[str, Any], schema: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """Return a side call's sampling and its schema, beside what its body has of these."""
+    wishes: dict[str, Any] = {}
+    if schema is not None:
+        wanted = {"type": "json_schema", "schema": dict(schema)}
+        wishes["output_config"] = {**part_of(body, "output_config"), "format": wanted}
+    if payload.get("temperature") is not None:  # else the model may not know of it
+        wishes["temperature"] = 0
+    return wishes
 
 
 def response_format(payload: Mapping[str, Any]) -> object:
@@ -116,9 +103,10 @@ def _turns(entry: object, where: str) -> list[Message]:
     if role != "user" or not isinstance(content, list):
         return [Message(role, text, media)]
     results = [part for part in content if _is_result(part)]
-    if results:
-        return [Message("tool", *text_of(part.get("content"), param=where)) for part in results]
-    return [Message(role, *text_of([part for part in content if not _is_reminder(part)]))]
+    turns = [Message("tool", *text_of(part.get("content"), param=where)) for part in results]
+    beside = [part for part in content if not _is_result(part) and not _is_reminder(part)]
+    said = Message(role, *text_of(beside))
+    return [*turns, said] if said.text.strip() or not results else turns
 
 
 def _is_result(part: object) -> bool:
@@ -141,19 +129,24 @@ def _last_turn(messages: Sequence[Mapping[str, Any]]) -> int:
 
 
 def _content(content: object, edit: Edit) -> object:
-    """Return the changed content: the app's reminders stay.
+    """Return the changed content: what the user did not say stays, and tools' results first.
 
     A cache mark on text that is replaced goes on to its successor.
     """
     if edit.replacement is None or not isinstance(content, list):
         return edited_content(content, edit, "text")
-    reminders = [part for part in content if _is_reminder(part)]
-    said = [part for part in content if not _is_reminder(part)]
+    said = [part for part in content if _is_said(part)]
+    kept = [part for part in content if not _is_said(part)]
     written = edited_parts(said, edit, "text")
-    marks = [part["cache_control"] for part in said if _is_text(part) and "cache_control" in part]
+    marks = [part["cache_control"] for part in said if "cache_control" in part]
     if marks:
         written[-2] = {**written[-2], "cache_control": marks[-1]}
-    return [*reminders, *written]
+    return [*kept, *written]
+
+
+def _is_said(part: object) -> TypeGuard[Mapping[str, Any]]:
+    """Whether a block is text of the user's own."""
+    return _is_text(part) and not _is_reminder(part)
 
 
 def _is_text(part: object) -> TypeGuard[Mapping[str, Any]]:

@@ -19,8 +19,12 @@ _NO_TURN: Final = frozenset({
 _UNSEEN: Final = frozenset({"item_reference", "compaction"})
 _HISTORY_ELSEWHERE: Final = ("previous_response_id", "conversation", "prompt")
 _LOGPROBS: Final = "message.output_text.logprobs"
-# Beside a reply's messages: thoughts, and a shorter history for the next request.
-_BESIDE_A_REPLY: Final = frozenset({"reasoning", "compaction"})
+# What the provider does for a reply, and leaves nothing to do for the client and nothing changed
+# elsewhere: it may be done once more. Not so a picture: another one is dear, and not the same.
+_BY_THE_PROVIDER: Final = ("web_search", "file_search", "code_interpreter")
+_DONE_BY_THE_PROVIDER: Final = frozenset(f"{name}_call" for name in _BY_THE_PROVIDER)
+# Beside a reply's messages: thoughts, a shorter history for the next request, what tools there are.
+_BESIDE_A_REPLY: Final = _DONE_BY_THE_PROVIDER | {"reasoning", "compaction", "mcp_list_tools"}
 _OF_TOOLS: Final = frozenset({"program", "program_output", "additional_tools"})
 
 
@@ -81,6 +85,27 @@ def said_by(item: object) -> tuple[str, str | None]:
     if kind in _BESIDE_A_REPLY:
         return "", None
     return "", "tool_calls" if is_of_tools(kind) else "unreadable"
+
+
+def is_beside_words(kind: str) -> bool:
+    """Whether a kind of item may stand beside a reply's messages without a say in them."""
+    return kind in _BESIDE_A_REPLY
+
+
+def tools_of(payload: Mapping[str, Any]) -> list[Any]:
+    """Return the tools that a request offers, those that items of its input add included."""
+    adding = (item for item in _items(payload) if _kind(item) == "additional_tools")
+    found: list[Any] = []
+    for holder in (payload, *adding):
+        tools = holder.get("tools")
+        found += tools if isinstance(tools, list) else [tools] if tools else []
+    return found
+
+
+def is_repeatable(tool: object) -> bool:
+    """Whether a tool is one that may be used again for another reply to the same request."""
+    kind = tool.get("type") if isinstance(tool, Mapping) else None
+    return isinstance(kind, str) and kind.startswith(_BY_THE_PROVIDER)
 
 
 def is_of_tools(kind: str) -> bool:

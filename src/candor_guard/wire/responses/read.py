@@ -16,7 +16,7 @@ from candor_guard.wire.reading import (
     kind_of,
     usage_of,
 )
-from candor_guard.wire.responses.items import said_by
+from candor_guard.wire.responses.items import is_beside_words, said_by
 from candor_guard.wire.sse import Frame
 
 DELTA: Final = "response.output_text.delta"
@@ -81,9 +81,10 @@ class ResponsesBodyReader(_ResponsesReader, BodyReader):
 
 
 class ResponsesStreamReader(_ResponsesReader, StreamReader):
-    """Reads a stream of events; folds the text of all its messages."""
+    """Reads a stream of events; folds the text of all its messages.
 
-    _waiting = 0
+    What is safe to leave ends before the closing events that nothing was said after.
+    """
 
     @override
     def _take(self, frame: Frame) -> None:
@@ -96,15 +97,8 @@ class ResponsesStreamReader(_ResponsesReader, StreamReader):
             self._read(event, kind)
         self.finished = self.finished or (self.done and frame.data != DONE)
         if not self.done:
-            self._count(frame, closing=kind in _CLOSING)
-
-    def _count(self, frame: Frame, *, closing: bool) -> None:
-        """Count what may leave: all but the closing events that nothing was said after."""
-        if closing or (self._waiting and frame.data is None):
-            self._waiting += len(frame.raw)
-            return
-        self.safe += self._waiting + len(frame.raw)
-        self._waiting = 0
+            comment = frame.data is None
+            self._count(frame, waits=kind in _CLOSING or (self.waiting > 0 and comment))
 
     def _read(self, event: Mapping[str, Any], kind: str) -> None:
         response = event.get("response")
@@ -157,7 +151,8 @@ def _status_skip(response: Mapping[str, Any]) -> str | None:
 def _event_skip(kind: str) -> str | None:
     """Return the reason to skip a reply that an event's name is enough for, or None."""
     name = kind.removeprefix("response.")
-    if "_call" in name or name.startswith("mcp_"):
+    item = name.partition(".")[0].removesuffix("_code")  # as in "code_interpreter_call_code.delta"
+    if ("_call" in name or name.startswith("mcp_")) and not is_beside_words(item):
         return "tool_calls"
     if name.startswith("refusal."):
         return "refusal"

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 
-from candor_guard.errors import InvalidRequestError
 from candor_guard.regeneration.strategies import Edit
-from candor_guard.surface import SideAnswer
-from candor_guard.wire.json import dump, load_object
-from candor_guard.wire.reading import usage_of
-from candor_guard.wire.responses.items import said_by
-from candor_guard.wire.writing import edited_content, side_start
+from candor_guard.wire.responses.items import is_repeatable, said_by, tools_of
+from candor_guard.wire.writing import edited_content
 
-# What concerns the account, the routing or the trace, and not the reply.
-_KEPT: Final = ("user", "safety_identifier", "service_tier", "provider", "metadata")
 # Thinking counts, and nothing in a request tells a model that thinks.
 _SIDE_TOKENS: Final = 4000
 
 
-def edited(payload: Mapping[str, Any], edit: Edit, place: int | None) -> bytes:
+def edited(payload: Mapping[str, Any], edit: Edit, place: int | None) -> dict[str, Any]:
     """Return the request with its last user turn changed.
 
     Everything before that turn, the instructions included, stays as it was for prompt caches.
@@ -28,9 +22,6 @@ def edited(payload: Mapping[str, Any], edit: Edit, place: int | None) -> bytes:
         payload: The client's.
         edit: What to change.
         place: Of the turn in ``input``; None: ``input`` is that turn's text.
-
-    Raises:
-        InvalidRequestError: If it is nested too deeply.
     """
     asked = payload.get("input")
     if isinstance(asked, list) and place is not None:
@@ -40,41 +31,45 @@ def edited(payload: Mapping[str, Any], edit: Edit, place: int | None) -> bytes:
         changed = {**payload, "input": items}
     else:
         changed = {**payload, "input": edited_content(asked, edit, "input_text")}
-    if changed.get("tools"):
-        # A reply in words is to be replaced by one in words.
-        changed["tool_choice"] = "none"
-    return dump(changed)
+    return changed | _tool_choice(payload)
 
 
-def side_body(
-    payload: Mapping[str, Any],
-    messages: Sequence[Mapping[str, str]],
-    *,
-    model: str | None,
-    schema: Mapping[str, Any] | None,
-    bare: bool,
-) -> bytes:
-    """Return a side call's body: nothing of the conversation or its tools, and never stored."""
-    body = side_start(payload, {"input": list(messages)}, model, _KEPT)
+def _tool_choice(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Return which tools another reply may use: a reply in words is replaced by one in words.
+
+    What the provider looks up or makes for a reply is part of it, and the better one needs its own.
+    """
+    choice, tools = payload.get("tool_choice"), tools_of(payload)
+    if not tools:
+        return {}
+    if isinstance(choice, Mapping) and choice.get("type") == "allowed_tools":
+        allowed = choice.get("tools")
+        tools = allowed if isinstance(allowed, list) else []
+    usable = [tool for tool in tools if is_repeatable(tool)]
+    if not usable or choice == "none":
+        return {"tool_choice": "none"}
+    if len(usable) == len(tools):
+        return {}  # the client's own choice stands
+    kinds = [{"type": tool["type"]} for tool in usable]
+    return {"tool_choice": {"type": "allowed_tools", "mode": "auto", "tools": kinds}}
+
+
+def side_fields(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Return how hard a side call's model is to think, and that the call is never stored."""
     reasoning = payload.get("reasoning")
-    if isinstance(reasoning, Mapping) and reasoning.get("effort") is not None:
-        body["reasoning"] = {"effort": reasoning["effort"]}
-    body["store"] = False
-    return dump(body if bare else body | _extras(payload, schema))
+    effort = reasoning.get("effort") if isinstance(reasoning, Mapping) else None
+    kept = {} if effort is None else {"reasoning": {"effort": effort}}
+    return {**kept, "store": False}
 
 
-def side_answer(body: bytes) -> SideAnswer:
-    """Read the JSON body of a side call's answer."""
-    try:
-        payload = load_object(body)
-    except InvalidRequestError:
-        return SideAnswer("")
+def answer_text(payload: Mapping[str, Any]) -> str:
+    """Return the text of a side call's answer."""
     output = payload.get("output")
-    texts = [said_by(item)[0] for item in output] if isinstance(output, list) else []
-    return SideAnswer("".join(texts), usage_of(payload))
+    return "".join(said_by(item)[0] for item in output) if isinstance(output, list) else ""
 
 
-def _extras(payload: Mapping[str, Any], schema: Mapping[str, Any] | None) -> dict[str, Any]:
+def side_wishes(payload: Mapping[str, Any], schema: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return a side call's sampling, its limit and its schema."""
     extras: dict[str, Any] = {"max_output_tokens": _SIDE_TOKENS}
     if payload.get("temperature") is not None or not payload.get("reasoning"):
         extras["temperature"] = 0  # models that reason refuse one, and with it the schema
