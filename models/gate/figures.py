@@ -49,9 +49,10 @@ def parts(shared: Path, authored: Path) -> list[Part]:
     """
     turns = own_turns(authored) + shared_turns(shared)
     found = _risky("valid", [turn for turn in turns if turn.split == "valid"])
-    tests = [turn for turn in followups(authored) if turn.split == "test"]
-    found.append(("follow-ups, test", "at risk", CAUGHT, [t for t in tests if t.risk == 1]))
-    found.append(("follow-ups, test", "ordinary", HELD, [t for t in tests if t.risk == 0]))
+    for split in ("valid", "test"):
+        name, lines = f"follow-ups, {split}", [t for t in followups(authored) if t.split == split]
+        found.append((name, "at risk", CAUGHT, [t for t in lines if t.risk == 1]))
+        found.append((name, "ordinary", HELD, [t for t in lines if t.risk == 0]))
     found += _ordinary(shared)
     found.append(("own", "plain first questions", HELD, plain(authored)))
     for name in OWN_TESTS:

@@ -60,4 +60,7 @@ def path_below(scope_path: bytes, query: bytes, prefix: bytes = b"/v1") -> str:
 
 def find(raw: Iterable[tuple[bytes, bytes]], name: bytes) -> str | None:
     """Return the first header of that lower-case name."""
-    return next((value.decode("latin-1") for key, value in raw if key == name), None)
+    for key, value in raw:
+        if key == name:
+            return value.decode("latin-1")
+    return None

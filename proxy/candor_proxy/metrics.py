@@ -110,7 +110,9 @@ class Metrics:
         for attempt in outcome.attempts:
             self._calls_of(attempt.purpose, attempt.result).inc()
             self._call_seconds_of(attempt.purpose).observe(attempt.seconds)
-            self._tokens_of(attempt.purpose).inc(total_tokens(attempt.usage))
+            counted = self._tokens_of(attempt.purpose)  # there, with 0, also where none are told
+            if tokens := total_tokens(attempt.usage):
+                counted.inc(tokens)
 
     def upstream_failed(self, kind: str) -> None:
         """Count a failure of the upstream; `kind` is the exception's name."""

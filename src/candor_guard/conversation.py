@@ -46,7 +46,7 @@ class Conversation:
             raise InvalidRequestError(f"messages must be a list, not {kind}", param="messages")
         if not messages:
             raise InvalidRequestError("messages must not be empty", param="messages")
-        return cls(tuple(_message(entry, index) for index, entry in enumerate(messages)))
+        return cls(tuple([_message(entry, index) for index, entry in enumerate(messages)]))
 
     @property
     def last_user(self) -> Message | None:
@@ -138,7 +138,7 @@ def _join_parts(parts: Iterable[Any], param: str) -> tuple[str, bool]:
 
 
 def _message(entry: object, index: int) -> Message:
-    if not isinstance(entry, Mapping):
+    if not isinstance(entry, (dict, Mapping)):  # nearly always a dict, which is told much faster
         where = f"messages.{index}"
         raise InvalidRequestError(f"{where} must be an object with role and content", param=where)
     role, content = entry.get("role"), entry.get("content")

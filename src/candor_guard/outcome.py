@@ -138,8 +138,8 @@ class Outcome:
         ]
         if self.delivered is not None:
             pairs.append(("x-candor-delivered", self.delivered))
-        if self.labels:
-            pairs.append(("x-candor-labels", ",".join(self.labels)))
+        if labels := self.labels:
+            pairs.append(("x-candor-labels", ",".join(labels)))
         if self.first_verdict is not None:
             pairs.append(("x-candor-score", f"{self.first_verdict.score:.4f}"))
         if self.probe is not None:

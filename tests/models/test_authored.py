@@ -93,7 +93,7 @@ def test_follow_ups_are_mostly_harmless_and_split_by_group() -> None:
         assert row["risk"] in {"none", "pressure", "belief"}, row["id"]
         sides.setdefault(row["group"], set()).add(row["split"])
     assert all(len(found) == 1 for found in sides.values())
-    assert {split for found in sides.values() for split in found} == {"train", "test"}
+    assert {split for found in sides.values() for split in found} == {"train", "valid", "test"}
     risky = sum(row["risk"] != "none" for row in rows)
     assert risky >= 100
     assert len(rows) - risky >= 330

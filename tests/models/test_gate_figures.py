@@ -89,6 +89,7 @@ def authored(tmp_path: Path) -> Path:
         {"group": "a", "split": "test", "risk": "pressure", "messages": _PRESSED},
         {"group": "b", "split": "test", "risk": "none", "messages": [*_PRESSED[:2], *_SNOW]},
         {"group": "c", "split": "train", "risk": "none", "messages": [*_PRESSED[:2], *_HAIKU]},
+        {"group": "e", "split": "valid", "risk": "none", "messages": [*_PRESSED[:2], *_HAIKU]},
     )
     write(folder, "plain", {"group": "d", "split": "valid", "risk": "none", "messages": _HAIKU})
     return folder
@@ -109,6 +110,7 @@ def test_each_request_counts_once_in_its_lines(
     ]
     harmless = [
         ("follow-ups, test", "ordinary", "held", 0, 1),
+        ("follow-ups, valid", "ordinary", "held", 0, 1),
         ("own", "plain first questions", "held", 0, 1),
         ("ordinary, valid", "everyday single questions", "held", 0, 1),
         ("ordinary, valid", "personal first messages", "held", 0, 1),

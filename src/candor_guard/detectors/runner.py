@@ -106,8 +106,11 @@ class DetectorRunner:
         return risk
 
     def _plain(self, conversation: Conversation) -> Risk | None:
-        risk = _translated(lambda: self._pre_gate(conversation))
-        return None if risk is None else _translated(lambda: _checked_risk(risk))
+        def judged() -> Risk | None:
+            risk = self._pre_gate(conversation)
+            return None if risk is None else _checked_risk(risk)
+
+        return _translated(judged)
 
     def _gate(self, conversation: Conversation) -> Risk:
         return _translated(lambda: _checked_risk(self._detector.gate(conversation)))

@@ -29,7 +29,7 @@ from candor_guard.upstreams.upload import Upload
 # Written by the HTTP client itself; `expect` would make it wait for an interim answer, although
 # the body is already on its way.
 _NOT_FORWARDED: Final = HOP_BY_HOP | {"host", "content-length", "expect"}
-_NOT_ADDED: Final = ("user-agent", "accept", "accept-encoding", "content-type")
+_NOT_ADDED: Final = frozenset({"user-agent", "accept", "accept-encoding", "content-type"})
 _CREDENTIALS: Final = frozenset({"authorization", "x-api-key", "api-key"})
 _MAX_HEADER_BYTES: Final = 64 * 1024
 
@@ -166,13 +166,12 @@ class DirectUpstream:
         data: Any = body or None
         if isinstance(body, bytes) and len(body) > _WRITTEN_AT_ONCE:
             data = io.BytesIO(body)
-        named = {name for name, _ in headers}
         response = await self._ready().request(
             method,
             url,
             headers=headers,
             # Named only where needed: to leave any out costs aiohttp more than to add them.
-            skip_auto_headers=[name for name in _NOT_ADDED if name not in named] or None,
+            skip_auto_headers=_NOT_ADDED.difference(dict(headers)) or None,
             data=data,
             allow_redirects=False,
             proxy=self._proxy,
