@@ -24,7 +24,9 @@ def parser_of(module: str, text: str | None) -> argparse.ArgumentParser:
 
 def add_common(parser: argparse.ArgumentParser) -> None:
     """Add ``--detector``, ``--quick`` and ``--out``."""
-    parser.add_argument("--detector", default=DEFAULT, help="lexical, relation or a folder")
+    parser.add_argument(
+        "--detector", default=DEFAULT, help="encoder, relation, lexical or a folder"
+    )
     parser.add_argument("--quick", action="store_true", help="tiny counts; says nothing, runs")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="default: benchmarks/results")
 

@@ -66,7 +66,7 @@ _RECORDED = ("minutes", "compare", "rate", "head_rate", "seed", "steps", "depth"
 # The encoder's limits lie so many log-odds below what one in so many of the valid requests at risk
 # falls under. A rarer share with a smaller margin would hang on two or three odd rows: redrawn, the
 # limits of one in two hundred differed three times as much, and held no more of what is at risk. How far
-# below is chosen on the valid follow-ups, by an author of no line that the encoder learnt from.
+# below is chosen on the valid follow-ups, by authors of no line that the encoder learnt from.
 _GATE_TAIL, _GATE_MARGIN = 20, 8.8
 # How much the linear gate's log-odds count beside the encoder's about a claim that no answer came
 # before, and the margin there. Six encoders lose as many of the claims by which a limit was not told

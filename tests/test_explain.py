@@ -105,7 +105,7 @@ def test_a_reply_is_read_once(score: float) -> None:
     ("detector", "policy", "action", "told"),
     [
         (scored(0.9), {"mode": "off"}, "pass", "mode is off"),
-        (FakeDetector(at_risk=False), {}, "pass", "no risk in the request (0.10)"),
+        (FakeDetector(at_risk=False), {}, "pass", "no risk in the request: "),
         (FakeDetector(gate_not_evaluated="language"), {}, "pass", "gate declined to judge: lang"),
         (FakeDetector(not_evaluated="language"), {}, "pass", "detector declined to judge: lang"),
         (scored(0.1, 0.2), {}, "pass", "nearest: drift 0.200 of 0.500"),

@@ -91,7 +91,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--data", type=Path, help=f"folder with {RECORDED}: play it as well")
     parser.add_argument(
-        "--json", type=Path, help=f"where to write the report (without --live: {RESULTS.name})"
+        "--json",
+        type=Path,
+        help=f"where to write the report (of the whole benchmark as it stands: {RESULTS.name})",
     )
     parser.add_argument("--detector", default=DEFAULT, help="as of candor-guard serve")
     parser.add_argument("--config", type=Path, help="candor.toml for the proxy, a policy say")
@@ -104,7 +106,8 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     replay.add_argument("--gap-ms", type=float, default=0.5, help="between two words (0.5)")
     live.add_options(parser)
     options = parser.parse_args(arguments)
-    if options.json is None and not options.live:
+    partial = options.live or options.limit or options.config or options.detector != DEFAULT
+    if options.json is None and not partial:
         options.json = RESULTS
     return options
 

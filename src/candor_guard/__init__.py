@@ -6,7 +6,7 @@ from candor_guard.outcome import Outcome
 from candor_guard.policy import Policy
 from candor_guard.verdict import Reading, Risk, Span, Verdict
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 
 __all__ = [
     "CandorGuardError",

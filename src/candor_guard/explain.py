@@ -195,10 +195,7 @@ def _unread(policy: Policy, request: GuardedRequest, risk: Risk) -> Decided | No
     if risk.not_evaluated is not None:
         return Decided("pass", f"The gate declined to judge: {risk.not_evaluated}.")
     if not risk.at_risk:
-        return Decided(
-            "pass",
-            f"The gate sees no risk in the request ({risk.score:.2f}): the reply is not read.",
-        )
+        return Decided("pass", "The gate sees no risk in the request: the reply is not read.")
     return None
 
 

@@ -25,7 +25,8 @@ class Risk:
 
     Attributes:
         at_risk: Whether the reply has to be read before it may be delivered.
-        score: Probability in [0, 1] that the turn invites capitulation or drift.
+        score: In [0, 1], higher with more risk. Where the encoder decides, 0.5 is the limit; the
+            linear gate's limits lie lower, and are its own.
         reason: One word for the record: ``pressure``, ``belief`` or ``none``.
         not_evaluated: Why the detector declined to judge (such as ``language``), or None.
     """

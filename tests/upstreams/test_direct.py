@@ -129,6 +129,7 @@ async def test_text_that_http_forbids_in_a_header_is_refused() -> None:
         ((), {"authorization": [f"Bearer {KEY}"]}),
         ((("authorization", "Bearer theirs"),), {"authorization": [f"Bearer {KEY}"]}),
         ((("x-api-key", "theirs"),), {"x-api-key": [KEY]}),
+        ((("anthropic-version", "2023-06-01"),), {"x-api-key": [KEY]}),
         ((("api-key", "theirs"), ("api-key", "again")), {"api-key": [KEY]}),
     ],
 )

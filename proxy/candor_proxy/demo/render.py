@@ -220,6 +220,8 @@ def _account(reply: Delivery) -> str:
         parts.append(f"score {guarded.score:.2f}")
     if guarded.detector:
         parts.append(f"by {guarded.detector}")
+    if guarded.decided_by == "probe":
+        parts.append("decided by a neutral question")
     if guarded.instruction:
         parts.append(f"instruction {guarded.instruction}")
     parts.append(f"first word after {reply.first_ms:.0f} ms")

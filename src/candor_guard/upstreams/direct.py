@@ -31,6 +31,8 @@ from candor_guard.upstreams.upload import Upload
 _NOT_FORWARDED: Final = HOP_BY_HOP | {"host", "content-length", "expect"}
 _NOT_ADDED: Final = frozenset({"user-agent", "accept", "accept-encoding", "content-type"})
 _CREDENTIALS: Final = frozenset({"authorization", "x-api-key", "api-key"})
+# Every request to Anthropic's API has it.
+_ANTHROPIC: Final = "anthropic-version"
 _MAX_HEADER_BYTES: Final = 64 * 1024
 
 # HTTP has no others, and servers and clients that take one fail over it.
@@ -57,8 +59,8 @@ class DirectUpstream:
 
     Args:
         base_url: Everything before the path of a request, such as ``https://host/v1``.
-        api_key: Sent instead of the client's own key, in the header that the client used
-            (``authorization: Bearer`` when it sent none). White space around it is dropped.
+        api_key: Sent instead of the client's own key, in the header that the client used. When it
+            sent none, ``x-api-key`` beside ``anthropic-version``, else ``authorization: Bearer``. White space around it is dropped.
         connect_timeout: Seconds for a free slot in the pool, name lookup, TCP and TLS together.
         read_timeout: Seconds of silence that the server is allowed, before and between bytes.
         max_connections: Upper bound for connections that are open at the same time.
@@ -201,7 +203,9 @@ class DirectUpstream:
         kept = [(name, _as_utf8(value)) for name, value in sent if name not in _NOT_FORWARDED]
         if self._api_key is None:
             return kept
-        used = {name for name, _ in kept if name in _CREDENTIALS} or {"authorization"}
+        names = {name for name, _ in kept}
+        usual = "x-api-key" if _ANTHROPIC in names else "authorization"
+        used = names & _CREDENTIALS or {usual}
         kept = [pair for pair in kept if pair[0] not in _CREDENTIALS]
         for name in sorted(used):
             key = f"Bearer {self._api_key}" if name == "authorization" else self._api_key

@@ -105,9 +105,9 @@ class EncoderDetector:
         found = request_logits(self._session, conversation, risk, self._model.lean)
         # Of what is held for its sake only, the encoder has to be sure itself.
         doubt = 0.0 if self._firm.gate(conversation).at_risk else self._model.doubt
-        over = [name for name, limit in limits.items() if found[name] >= limit + doubt]
-        score = _sigmoid(max(found[name] for name in limits))
-        return Risk(at_risk=bool(over), score=score, reason=risk.reason if over else "none")
+        over = max(found[name] - limit for name, limit in limits.items()) - doubt
+        at_risk = over >= 0
+        return Risk(at_risk, score=_sigmoid(over), reason=risk.reason if at_risk else "none")
 
     def _is_for_the_encoder(self, risk: Risk) -> bool:
         if not risk.at_risk or not self._model.gate or self._session is None:
