@@ -13,12 +13,13 @@ import asyncio
 import secrets
 import socket
 import sys
+import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from openai import AsyncOpenAI
 
@@ -29,11 +30,18 @@ from candor_proxy.demo.servers import serving
 CONFIG = Path(__file__).with_name("litellm_proxy.yaml")
 COMMAND = Path(sys.executable).with_name("litellm")
 START_SECONDS = 90
+NEEDED = "pip install 'litellm[proxy]' candor-guard"
 
 
 @asynccontextmanager
 async def litellm_proxy(upstream: str) -> AsyncIterator[tuple[str, str]]:
-    """Run ``litellm --config`` while the block runs; yields its address and its key."""
+    """Run ``litellm --config`` while the block runs; yields its address and its key.
+
+    Raises:
+        SystemExit: If there is no such command, or it ends before it answers.
+    """
+    if not COMMAND.exists():
+        raise SystemExit(f"no command {COMMAND.name} beside this Python; needs: {NEEDED}")
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     key = f"sk-{secrets.token_hex(24)}"
@@ -46,22 +54,31 @@ async def litellm_proxy(upstream: str) -> AsyncIterator[tuple[str, str]]:
         "UPSTREAM_API_KEY": "unused",
     }
     arguments = ["--config", str(CONFIG), "--host", "127.0.0.1", "--port", str(port)]
-    process = await asyncio.create_subprocess_exec(
-        COMMAND, *arguments, "--telemetry", "False", env=environment,
-        stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
-    )  # fmt: skip
-    address = f"http://127.0.0.1:{port}"
-    try:
-        async with asyncio.timeout(START_SECONDS):
-            while not await asyncio.to_thread(is_up, f"{address}/health/liveliness"):
-                if process.returncode is not None:
-                    raise SystemExit("LiteLLM's proxy did not start; run it by hand to see why")
-                await asyncio.sleep(0.3)
-        yield address, key
-    finally:
-        if process.returncode is None:
-            process.terminate()
-        await process.wait()
+    with tempfile.TemporaryFile() as told:  # a pipe that nobody empties would stop the proxy
+        process = await asyncio.create_subprocess_exec(
+            COMMAND, *arguments, "--telemetry", "False", env=environment,
+            stdout=asyncio.subprocess.DEVNULL, stderr=told,
+        )  # fmt: skip
+        address = f"http://127.0.0.1:{port}"
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                while not await asyncio.to_thread(is_up, f"{address}/health/liveliness"):
+                    if process.returncode is not None:
+                        why = last_line(told)
+                        raise SystemExit(f"LiteLLM's proxy did not start: {why}\nneeds: {NEEDED}")
+                    await asyncio.sleep(0.3)
+            yield address, key
+        finally:
+            if process.returncode is None:
+                process.terminate()
+            await process.wait()
+
+
+def last_line(told: IO[bytes]) -> str:
+    """Return the last line that a program wrote, or that it wrote none."""
+    told.seek(0)
+    lines = told.read().decode(errors="replace").split("\n")
+    return next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
 
 
 def is_up(url: str) -> bool:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import runpy
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +14,8 @@ EXTRAS = {
     "langchain": ("langchain", "langchain"), "litellm": ("litellm", "litellm"),
     "pydantic_ai": ("pydantic_ai", "pydantic-ai"),
 }  # fmt: skip
+EXAMPLE = Path(__file__).parents[2] / "examples" / "litellm_guardrail.py"
+BROKEN = "#!/bin/sh\necho starting >&2\necho 'no module named websockets' >&2\nexit 1\n"
 
 
 @pytest.mark.parametrize(("package", "extra"), EXTRAS.values(), ids=EXTRAS)
@@ -45,3 +50,26 @@ except ImportError as error:
     said = subprocess.run(run, capture_output=True, text=True, check=True).stdout
     assert said.startswith("MissingExtraError")
     assert "pip install 'candor-guard[openai]'" in said
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [(None, "no command litellm"), (BROKEN, "did not start: no module named websockets")],
+    ids=["no command", "it ends at once"],
+)
+async def test_the_example_of_the_guardrail(command: str | None, says: str, tmp_path: Path) -> None:
+    """Without LiteLLM's proxy the example ends with why, and with what to install."""
+    pytest.importorskip("openai")
+    example: dict[str, Any] = runpy.run_path(str(EXAMPLE))
+    path = tmp_path / "litellm"
+    if command is not None:
+        path.write_text(command, encoding="utf-8")
+        path.chmod(0o755)
+    proxy = example["litellm_proxy"]
+    proxy.__wrapped__.__globals__["COMMAND"] = path
+    with pytest.raises(SystemExit) as ended:
+        async with proxy("http://127.0.0.1:9/v1"):
+            pass
+    assert says in str(ended.value.code)
+    assert "pip install 'litellm[proxy]' candor-guard" in str(ended.value.code)

@@ -28,7 +28,6 @@ from tests.integrations.openai.kit import (
     fake_guard,
     made,
     plays,
-    record,
 )
 from tests.proxy.http.stage import stage
 from tests.proxy.http.upstream import answer, playing, says
@@ -43,13 +42,6 @@ pytestmark = pytest.mark.anyio
 # The library that the installed client itself is made of, and httpx where a client may be given one.
 OWN = type(OpenAI(api_key="k")._client).__mro__[2].__module__.partition(".")[0]
 LIBRARIES = [OWN] + [n for n in ("httpx",) if n != OWN and importlib.util.find_spec(n)]
-
-RESPONSE = (
-    b'{"id": "resp_1", "object": "response", "created_at": 1, "status": "completed", "model": "m",'
-    b' "tools": [], "tool_choice": "auto", "parallel_tool_calls": true, "output": [{"type": "message",'
-    b' "id": "msg_1", "role": "assistant", "status": "completed", "content": [{"type": "output_text",'
-    b' "text": "' + CAVE.encode() + b'", "annotations": []}]}]}'
-)
 
 
 def http_client(kind: Kind, library: str, **options: Any) -> Any:
@@ -186,36 +178,6 @@ async def test_other_endpoints(kind: Kind) -> None:
         )
         await asker.run(lambda c: c.models.list(), lambda c: c.models.list())
     assert [call.target for call in server.calls] == ["/v1/embeddings", "/v1/models"]
-
-
-@KINDS
-@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
-async def test_responses(kind: Kind, stream: bool) -> None:
-    """`responses.create` goes out and comes back as without the guard, and is not read."""
-    detector = FakeDetector()
-    asked: dict[str, Any] = {"model": "m", "input": DISPUTE, "stream": stream}
-    frame = b'data: {"type": "response.completed", "sequence_number": 0, "response": %b}\n\n'
-    sse = "content-type: text/event-stream"
-    play = (answer(frame % RESPONSE, sse) if stream else answer(RESPONSE),)
-
-    def text(got: Any) -> str:
-        (whole,) = [event.response for event in got] if stream else [got]
-        return str(whole.output_text)
-
-    async def there(client: AsyncOpenAI) -> tuple[str, object]:
-        got = await client.responses.create(**asked)
-        return text([event async for event in got] if stream else got), record(client)
-
-    def here(client: OpenAI) -> tuple[str, object]:
-        return text(client.responses.create(**asked)), record(client)
-
-    async with asking(kind, play, using=Guard(detector)) as (asker, server):
-        assert await asker.run(here, there) == (CAVE, None)
-    async with bare(kind, play) as (asker, unguarded):
-        assert await asker.run(here, there) == (CAVE, None)
-    assert [call.target for call in server.calls] == ["/v1/responses"]
-    assert server.calls[0].body == unguarded.calls[0].body
-    assert detector.read_exchanges == []
 
 
 @KINDS

@@ -1,4 +1,4 @@
-"""The guard around an ASGI app that serves an OpenAI-compatible API itself.
+"""The guard around an ASGI app that serves an OpenAI-compatible API, or Anthropic's, itself.
 
 Works with every ASGI app (Starlette, FastAPI, the servers of vLLM, SGLang and others) and imports
 none of them::
@@ -13,6 +13,7 @@ edited body. Everything that is not a guarded request reaches the app as the ser
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from candor_guard.errors import ConfigurationError, InvalidRequestError
 from candor_guard.flow import Annotate
@@ -35,15 +36,15 @@ from candor_guard.integrations.asgi.inner import (
     Send,
 )
 from candor_guard.integrations.problems import describe, stalled, too_large
+from candor_guard.integrations.shapes import shaped, surface_of
 from candor_guard.integrations.wishes import MODE_HEADER, annotate_of, guard_of, kind_of, mode_of
 from candor_guard.policy import Mode, Policy
-from candor_guard.surface import GuardedRequest
+from candor_guard.surface import GuardedRequest, Surface
 from candor_guard.upstreams import Headers, UpstreamRequest
-from candor_guard.wire.chat import ChatSurface
 
 
 class CandorMiddleware:
-    """Pure ASGI middleware that guards the chat completions of the app it wraps.
+    """Pure ASGI middleware that guards the replies of the app it wraps.
 
     Needs an event loop of asyncio, as the servers have it. Put it inside of what authenticates
     and limits clients, and outside of what compresses replies.
@@ -53,7 +54,8 @@ class CandorMiddleware:
         guard: What judges; its own upstream is not used. The caller closes it.
         policy: For a guard with the bundled detector, instead of `guard`.
         paths: Paths whose POST requests are guarded, below the ``root_path`` that the app is
-            mounted at.
+            mounted at. One that ends in ``/messages`` speaks Anthropic's Messages, one in
+            ``/responses`` OpenAI's Responses, and every other Chat Completions.
         annotate: When the ``candor`` object is written into bodies: ``flagged`` replies only,
             ``all`` replies that were read, or ``none``.
         allow_mode_header: Whether a client may set ``x-candor-mode`` for its request.
@@ -82,43 +84,49 @@ class CandorMiddleware:
         self.app = app
         self._owned = guard is None
         self._guard = guard_of(guard, policy)
-        self._paths = _checked_paths(paths)
+        self._surfaces = {path: surface_of(path) for path in _checked_paths(paths)}
         self._annotate = annotate_of(annotate)
         self._allow_mode_header = allow_mode_header
         self._limit = max_request_bytes
         self._patience = Patience() if patience is None else patience
-        self._surface = ChatSurface()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Guard a request, or hand it to the app untouched."""
-        if scope["type"] == "http" and scope["method"] == "POST" and _path(scope) in self._paths:
-            await self._guarded(scope, receive, send)
-            return
+        if scope["type"] == "http" and scope["method"] == "POST":
+            surface = self._surfaces.get(_path(scope))
+            if surface is not None:
+                await self._guarded(surface, scope, receive, send)
+                return
         try:
             await self.app(scope, receive, send)
         finally:
             if scope["type"] == "lifespan" and self._owned:
                 await self._guard.aclose()
 
-    async def _guarded(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _guarded(self, surface: Surface, scope: Scope, receive: Receive, send: Send) -> None:
         request_id = new_request_id()
-        own = [("x-candor-request-id", request_id)]
         try:
             body = await read_body(receive, self._limit, self._patience.body_timeout)
-            request = self._surface.parse(body)
+            request = surface.parse(body)
             mode = self._mode(scope)
         except ClientGoneError:
             return
-        except BodyTooLargeError:
-            await send_error(send, *too_large(self._limit), own)
-            return
-        except BodyStalledError:
-            await send_error(send, *stalled(self._patience.body_timeout), own + _closing(scope))
-            return
-        except InvalidRequestError as error:
-            await send_error(send, *describe(error), own)
+        except (BodyTooLargeError, BodyStalledError, InvalidRequestError) as error:
+            status, problem = self._problem(error)
+            told = shaped(surface.name, status, problem, request_id)
+            closing = _closing(scope) if isinstance(error, BodyStalledError) else []
+            await send_error(send, status, told, [("x-candor-request-id", request_id), *closing])
             return
         await self._answer(scope, request, mode, request_id, receive, send)
+
+    def _problem(
+        self, error: BodyTooLargeError | BodyStalledError | InvalidRequestError
+    ) -> tuple[int, dict[str, Any]]:
+        if isinstance(error, BodyTooLargeError):
+            return too_large(self._limit)
+        if isinstance(error, BodyStalledError):
+            return stalled(self._patience.body_timeout)
+        return describe(error)
 
     async def _answer(
         self,

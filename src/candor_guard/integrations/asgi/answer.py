@@ -12,6 +12,7 @@ from candor_guard.driver import Data, Event, Finished, Holding, Started
 from candor_guard.errors import InvalidRequestError, UpstreamError
 from candor_guard.integrations.asgi.inner import Receive, Send
 from candor_guard.integrations.problems import NO_RETRY, describe, refused
+from candor_guard.integrations.shapes import error_frame, shaped
 from candor_guard.outcome import Outcome
 from candor_guard.surface import GuardedRequest
 from candor_guard.upstreams import Headers
@@ -193,15 +194,17 @@ class Answer:
         await self._end()
 
     async def _fail(
-        self, status: int, problem: Mapping[str, Any], headers: Iterable[tuple[str, str]] = ()
+        self, status: int, problem: dict[str, Any], headers: Iterable[tuple[str, str]] = ()
     ) -> None:
         """Say that there is no reply; a body that has begun is broken off, as the app's was."""
+        surface = self._request.surface.name
+        told = shaped(surface, status, problem, self._request_id)
         if not self._headers_out:
             self._over = True
             own = list(headers) or [("x-candor-request-id", self._request_id)]
-            await send_error(self._send, status, problem, own)
+            await send_error(self._send, status, told, own)
         elif self._started is None:  # only comments so far; every client reads an error frame
-            await self._body(b"data: " + dump(problem) + b"\n\n")
+            await self._body(error_frame(surface, told))
             await self._end()
 
     async def _start(

@@ -1,9 +1,9 @@
 """The guard inside OpenAI's own client: ``client = guard(OpenAI())``.
 
 No method is wrapped. The guarded client is a copy whose HTTP client guards what it sends to
-``chat/completions``, so everything of the client works by construction: ``create``, ``stream``,
-``parse``, raw and streaming responses, errors, retries, timeouts. Every other endpoint is left
-alone, ``responses`` among them, which the proxy guards.
+``chat/completions`` and ``responses``, so everything of the client works by construction:
+``create``, ``stream``, ``parse``, raw and streaming responses, errors, retries, timeouts. Every
+other endpoint is left alone.
 """
 
 from __future__ import annotations
@@ -31,13 +31,14 @@ def guard(
     policy: Policy | None = None,
     annotate: Annotate = "all",
 ) -> ClientT:
-    """Return a copy of a client whose chat completions are guarded.
+    """Return a copy of a client whose chat completions and responses are guarded.
 
     Both share connections: closing either closes both. Every call of the guard goes through the
     original client's HTTP client, with its proxies, certificates, authentication and hooks.
 
     A reply that was read has the record at ``reply.candor``, and so has the finish chunk of a
-    stream; `last_outcome` has it for every reply. A reply that the policy refuses is an
+    stream, or the response in its last event; one that was not read has no such field.
+    `last_outcome` has the record of every reply. A reply that the policy refuses is an
     ``openai.UnprocessableEntityError`` with ``code`` ``unresolved`` or ``detector_error``, and is
     not retried. The header ``x-candor-mode`` (``extra_headers``) sets the mode of one request.
 

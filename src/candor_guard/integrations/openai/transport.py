@@ -14,7 +14,7 @@ import contextlib
 import functools
 import importlib
 import weakref
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -38,12 +38,18 @@ from candor_guard.integrations.openai.wires import Parcel
 from candor_guard.integrations.problems import describe
 from candor_guard.integrations.wishes import MODE_HEADER, mode_of
 from candor_guard.outcome import Outcome
-from candor_guard.surface import GuardedRequest
+from candor_guard.surface import GuardedRequest, Surface
 from candor_guard.sync import Portal
 from candor_guard.upstreams import UpstreamRequest
 from candor_guard.wire.chat import ChatSurface
+from candor_guard.wire.responses import ResponsesSurface
 
 _LIBRARIES: Final = frozenset({"httpx", "httpx2"})
+# By how a path ends; not `/messages`, which in this client is no question to a model.
+_SURFACES: Final[Mapping[str, Surface]] = {
+    "/chat/completions": ChatSurface(),
+    "/responses": ResponsesSurface(),
+}
 
 _Close = Callable[[], Coroutine[Any, Any, None]]
 _Last = weakref.WeakKeyDictionary[object, Outcome | None]
@@ -74,10 +80,12 @@ class Setup:
 
     def parsed(self, request: Any, body: bytes) -> GuardedRequest | None:
         """Return the request if it is one that is guarded."""
-        if request.method != "POST" or not request.url.path.endswith("/chat/completions"):
+        path = request.url.path
+        surface = next((made for end, made in _SURFACES.items() if path.endswith(end)), None)
+        if request.method != "POST" or surface is None:
             return None
         try:
-            return ChatSurface().parse(body)
+            return surface.parse(body)
         except InvalidRequestError:
             return None  # the server knows best what is wrong with it
 
