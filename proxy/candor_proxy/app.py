@@ -26,6 +26,7 @@ from candor_proxy.admission import Admission, Bounds
 from candor_proxy.errors import error_body, error_response
 from candor_proxy.faults import Faults, internal_error
 from candor_proxy.guarded import GuardedEndpoint
+from candor_proxy.journal import Journal
 from candor_proxy.metrics import Metrics
 from candor_proxy.options import ProxyOptions
 from candor_proxy.own import OwnPaths
@@ -33,6 +34,7 @@ from candor_proxy.passthrough import PassThrough
 
 # They would show the client what the upstream was sent, an operator's key included.
 _REFLECTING = frozenset({"TRACE", "CONNECT"})
+_TWICE = "/v1/v1/"
 _GUARDED: Mapping[str, Surface] = {
     "/v1/chat/completions": ChatSurface(),
     "/v1/messages": MessagesSurface(),
@@ -59,10 +61,11 @@ def create_app(
         raise ConfigurationError("the proxy's guard needs an upstream")
     options = options or ProxyOptions()
     metrics = Metrics()
+    journal = Journal(options.server)
     own = OwnPaths(guard, options, metrics)
-    passing = PassThrough(guard.upstream, options, metrics)
+    passing = PassThrough(guard.upstream, options, metrics, journal)
     guarded = {
-        path: GuardedEndpoint(surface, guard, options, metrics, passing)
+        path: GuardedEndpoint(surface, guard, options, metrics, journal, passing)
         for path, surface in _GUARDED.items()
     }
     api = _Api(guarded, passing)
@@ -126,10 +129,15 @@ class _Api:
             response = await _not_ours(Request(scope), HTTPException(405))
             await response(scope, receive, send)
             return
-        endpoint = None
-        if scope["method"] == "POST":
-            path = scope["path"]
-            endpoint = self._guarded.get(path) or self._guarded.get(_plain(path))
+        posted = scope["method"] == "POST"
+        endpoint = self._guarded.get(scope["path"]) if posted else None
+        if endpoint is None:
+            path = _plain(scope["path"])
+            if path.startswith(_TWICE):  # a lenient upstream would answer it, unguarded
+                response = await _not_ours(Request(scope), HTTPException(404))
+                await response(scope, receive, send)
+                return
+            endpoint = self._guarded.get(path) if posted else None
         await (endpoint or self._passing)(scope, receive, send)
 
 
@@ -147,6 +155,8 @@ async def _not_ours(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
     what = "method not allowed" if status == 405 else "unknown path"
     message = f"{what}: {request.method} {request.url.path}; the API is under /v1/"
+    if _plain(request.url.path).startswith(_TWICE):
+        message += "; your client adds /v1 by itself: leave it out of its base URL"
     code = "method_not_allowed" if status == 405 else "unknown_url"
     return error_response(
         status, error_body(message, "invalid_request_error", code), scope=request.scope

@@ -26,6 +26,8 @@ BY = ("source", "kind", "language")
 NEED_EARLIER = frozenset(("capitulation", "concession", "evidence", "pressure"))
 # The kind of a row, by the first of these fields that it has.
 _KINDS = ("kind", "variant", "stance")
+# What is judged, and not what tells rows apart.
+_NO_KEYS = frozenset(("messages", "reply", "labels"))
 _UNSTATED = "unstated"
 _HALF = 0.5
 
@@ -70,6 +72,16 @@ class LabelledRow:
         """Whether the reply should be flagged; None when nobody judged that."""
         judged = [self.labels[label] > _HALF for label in LABELS if label in self.labels]
         return any(judged) if judged else None
+
+    def keys(self) -> set[str]:
+        """Return the keys that figures can be broken down by."""
+        stated = (name for name in self.source if name not in _NO_KEYS and self.states(name))
+        return {*stated, "language"}
+
+    def states(self, key: str) -> bool:
+        """Whether the row has a value under a key, guessed ones included."""
+        names = _KINDS if key == "kind" else (key,)
+        return key == "language" or any(self.source.get(n) not in (None, "") for n in names)
 
     def value(self, key: str) -> str:
         """Return what the row says under a key, for tables; ``kind`` and ``language`` are guessed."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncGenerator, Awaitable
 from contextlib import aclosing
 
@@ -39,6 +40,7 @@ from candor_proxy.inbox import (
     end_task,
     line_of,
 )
+from candor_proxy.journal import Journal
 from candor_proxy.metrics import Metrics
 from candor_proxy.options import ProxyOptions
 
@@ -53,12 +55,13 @@ class GuardedEndpoint:
 
     def __init__(
         self, surface: Surface, guard: Guard, options: ProxyOptions, metrics: Metrics,
-        passing: ASGIApp,
+        journal: Journal, passing: ASGIApp,
     ) -> None:  # fmt: skip
         self._surface = surface
         self._guard = guard
         self._options = options
         self._metrics = metrics
+        self._journal = journal
         self._passing = passing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -68,7 +71,7 @@ class GuardedEndpoint:
         try:
             body = await inbox.body(self._options.max_request_bytes)
             mode = self._mode(scope)
-            request = await self._parse(body, mode)
+            request = await self._parse(body, mode, scope)
         except ClientGoneError:
             self._metrics.client_gone()
             return
@@ -88,7 +91,9 @@ class GuardedEndpoint:
             request, template, mode=mode, request_id=request_id,
             annotate=self._options.annotate, content=self._options.log_content,
         )  # fmt: skip
-        answer = _Answer(request, request_id, self._options, self._metrics, inbox.answering(send))
+        answer = _Answer(
+            request, request_id, self._options, self._metrics, self._journal, inbox.answering(send)
+        )
         with self._metrics.in_flight():
             if not await inbox.run(answer.give(events)):
                 self._metrics.client_gone()
@@ -99,7 +104,7 @@ class GuardedEndpoint:
             raise InvalidRequestError(f"{MODE_HEADER} is not allowed here", param=MODE_HEADER)
         return mode_of(wish) or self._guard.policy.mode
 
-    async def _parse(self, body: bytes, mode: Mode) -> GuardedRequest | None:
+    async def _parse(self, body: bytes, mode: Mode, scope: Scope) -> GuardedRequest | None:
         """Read a body; None for one that is not ours to refuse, because nothing is to be done."""
         try:
             if len(body) > _PARSED_AT_ONCE:
@@ -108,6 +113,9 @@ class GuardedEndpoint:
         except InvalidRequestError:
             if mode == "off":
                 return None
+            if find(scope["headers"], b"content-encoding") not in (None, "", "identity"):
+                told = "a content-encoding of requests is not read here: send the body without one"
+                raise InvalidRequestError(told) from None
             raise
 
     def _refuse(
@@ -131,13 +139,15 @@ class _Answer:
 
     def __init__(
         self, request: GuardedRequest, request_id: str, options: ProxyOptions, metrics: Metrics,
-        send: Send,
+        journal: Journal, send: Send,
     ) -> None:  # fmt: skip
         self._request = request
         self._request_id = request_id
         self._options = options
         self._metrics = metrics
+        self._journal = journal
         self._send = send
+        self._began = time.monotonic()
         self._started: Started | None = None
         self._held: Holding | None = None
         self._headers_out = False
@@ -224,6 +234,8 @@ class _Answer:
         self._metrics.observe(self._request.surface.name, outcome)
         if self._options.log_content:
             _log_content(outcome)
+        if self._options.log_decisions and outcome.evaluated == "full":
+            self._log_decision(outcome)
         if outcome.detector_error is not None:
             told = outcome.request_id, outcome.action, outcome.detector_error
             _log.warning("detector failed (%s, action %s): %s", *told)
@@ -239,15 +251,22 @@ class _Answer:
             await self._send_body(bytes(self._whole))
         await self._end()
 
+    def _log_decision(self, outcome: Outcome) -> None:
+        surface = self._request.surface.name
+        model = next((call.model for call in outcome.attempts if call.purpose == "original"), None)
+        seconds = time.monotonic() - self._began
+        self._journal.decision(self._request_id, surface, model, outcome, seconds)
+
     async def _block(self, outcome: Outcome) -> None:
         await self._error(*refused(outcome), [*outcome.headers(), NO_RETRY])
 
     async def _fail(self, error: CandorGuardError) -> None:
         """Say that there is no reply; a body that has begun is broken off, as upstream's was."""
         if self._started is not None and self._headers_out:
-            kind = type(error).__name__
-            _log.warning("upstream broke off the reply to %s: %s", self._request_id, kind)
+            self._journal.broken_off(self._request_id, error)
             return
+        if isinstance(error, UpstreamError):
+            self._journal.no_reply(self._request_id, error)
         status, body = describe(error)
         await self._error(status, body, [("x-candor-request-id", self._request_id)])
 

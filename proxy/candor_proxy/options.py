@@ -22,6 +22,8 @@ class ProxyOptions:
         keepalive_interval: Seconds between keepalive comments after that.
         log_content: Whether the log and ``candor.attempts`` tell what probes found and how
             regenerations changed the request, in words of the conversation.
+        log_decisions: Whether the log has a line for each reply that was read, without content.
+        server: What log lines call the upstream; its host.
     """
 
     annotate: Annotate = "flagged"
@@ -31,3 +33,5 @@ class ProxyOptions:
     header_wait: float = 10.0
     keepalive_interval: float = 10.0
     log_content: bool = False
+    log_decisions: bool = False
+    server: str = "upstream"

@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-import logging
-
 from starlette.types import Receive, Scope, Send
 
 from candor_guard.errors import InvalidRequestError, UpstreamError
 from candor_guard.upstreams import Upstream, UpstreamRequest
 from candor_proxy.errors import describe, error_response, stalled
+from candor_proxy.faults import request_id_of
 from candor_proxy.headers import find, path_below, to_client, to_upstream
 from candor_proxy.inbox import BodyStalledError, ClientGoneError, Inbox, line_of
+from candor_proxy.journal import Journal
 from candor_proxy.metrics import Metrics
 from candor_proxy.options import ProxyOptions
-
-_log = logging.getLogger("candor_proxy")
 
 
 class PassThrough:
     """ASGI app that hands requests on unread."""
 
-    def __init__(self, upstream: Upstream, options: ProxyOptions, metrics: Metrics) -> None:
+    def __init__(
+        self, upstream: Upstream, options: ProxyOptions, metrics: Metrics, journal: Journal
+    ) -> None:
         self._upstream = upstream
         self._options = options
         self._metrics = metrics
+        self._journal = journal
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hand one request on."""
@@ -40,7 +41,9 @@ class PassThrough:
                 await inbox.body(0) if empty else inbox.pieces(),
                 int(sized) if sized is not None and sized.isdigit() and not chunked else None,
             )
-            if not await inbox.run(self._hand_on(request, inbox.answering(send))):
+            if not await inbox.run(
+                self._hand_on(request, request_id_of(scope), inbox.answering(send))
+            ):
                 self._metrics.client_gone()
         except ClientGoneError:
             self._metrics.client_gone()
@@ -52,9 +55,12 @@ class PassThrough:
             await error_response(*describe(error), scope=scope)(scope, receive, send)
         except UpstreamError as error:
             self._metrics.upstream_failed(type(error).__name__)
-            await error_response(*describe(error), scope=scope)(scope, receive, send)
+            number = request_id_of(scope)
+            self._journal.no_reply(number, error)
+            told = {"x-candor-request-id": number}
+            await error_response(*describe(error), told, scope=scope)(scope, receive, send)
 
-    async def _hand_on(self, request: UpstreamRequest, send: Send) -> None:
+    async def _hand_on(self, request: UpstreamRequest, request_id: str, send: Send) -> None:
         response = await self._upstream.open(request)
         try:
             await send({
@@ -66,9 +72,8 @@ class PassThrough:
                     await send({"type": "http.response.body", "body": data, "more_body": True})
             except UpstreamError as error:
                 # The body has begun; breaking it off is what a direct connection would do.
-                kind = type(error).__name__
-                self._metrics.upstream_failed(kind)
-                _log.warning("upstream broke off a reply that passes: %s", kind)
+                self._metrics.upstream_failed(type(error).__name__)
+                self._journal.broken_off(request_id, error)
                 return
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:

@@ -6,14 +6,17 @@ import functools
 import gc
 import logging
 import multiprocessing
+import os
 import signal
 import socket
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import Any
+from typing import Any, Final
+from urllib.parse import urlsplit
 
 import uvicorn
 from prometheus_client.multiprocess import mark_process_dead
@@ -42,6 +45,8 @@ _KEEP_ALIVE_SECONDS = 75
 # Of objects that are still there; Python's own 700 come together within ten requests, and some
 # thousands are in use while 64 are answered. An upstream that fails leaves no circles, either.
 _ALLOCATIONS_PER_COLLECTION = 25_000
+_STANDARD_ERROR: Final = 2
+_HANGUP: Final = b"SIGHUP: nothing is read again: restart instead\n"
 
 
 def build_guard(settings: Settings) -> Guard:
@@ -74,6 +79,8 @@ def run(settings: Settings) -> int:
         MissingExtraError: As `build_guard`.
     """
     alone = settings.workers == 1
+    if alone:
+        _outlive_hangups()
     app, detector = _app_and_name(settings) if alone else (None, _name_told_apart(settings))
     try:
         listener = _listen(settings.host, settings.port)
@@ -83,6 +90,13 @@ def run(settings: Settings) -> int:
         return 1
     with listener:
         _say(_start_line(settings, detector, listener))
+        if settings.upstream not in (None, LITELLM) and not urlsplit(settings.upstream).path.strip(
+            "/"
+        ):
+            _say(
+                "warning: the upstream's base URL has no path; most servers want one:"
+                f" {str(settings.upstream).rstrip('/')}/v1"
+            )
         if app is not None:
             return _run_alone(settings, app, listener)
         return _run_workers(settings, listener)
@@ -142,6 +156,26 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
+def _outlive_hangups() -> None:
+    """Say that a SIGHUP changes nothing: who rotates logs sends it by habit, and it would kill.
+
+    For a process that was started from a terminal it is the terminal's end, and so its own.
+    """
+    if sys.platform == "win32" or signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # by nohup
+        return
+    ending = sys.stdin is not None and sys.stdin.isatty()  # to be asked while there is one
+
+    def hung_up(_signal: int, _frame: FrameType | None) -> None:
+        if ending:
+            signal.raise_signal(signal.SIGTERM)
+            return
+        with suppress(OSError):
+            # Not the stream: it may be in the middle of a write, which this has interrupted.
+            os.write(_STANDARD_ERROR, _HANGUP)
+
+    signal.signal(signal.SIGHUP, hung_up)
+
+
 def _run_alone(settings: Settings, app: ASGIApp, listener: socket.socket) -> int:
     # Uvicorn drains, and then raises the signal again that it got. That SIGTERM is the end of an
     # orderly stop, not of a killed process.
@@ -186,8 +220,19 @@ class _Supervisor(Multiprocess):
 
     @override
     def keep_subprocess_alive(self) -> None:
+        with self._counting_out():
+            super().keep_subprocess_alive()
+
+    @override
+    def handle_hup(self) -> None:
+        _say("SIGHUP: replacing the workers; settings are not read again: restart for that")
+        with self._counting_out():
+            super().handle_hup()
+
+    @contextmanager
+    def _counting_out(self) -> Iterator[None]:
         before = {process.pid for process in self.processes}
-        super().keep_subprocess_alive()
+        yield
         for pid in before - {process.pid for process in self.processes}:
             mark_process_dead(pid)  # type: ignore[no-untyped-call]  # upstream is untyped
 

@@ -38,6 +38,8 @@ from candor_proxy.options import ProxyOptions
 DEFAULT_FILE = Path("candor.toml")
 LITELLM = "litellm"
 _PREFIX = "CANDOR_"
+# Clients add them to a base URL. The longest first: two end in the same word.
+_ENDPOINTS = ("/chat/completions", "/completions", "/messages", "/responses")
 _HTTP = ProxyOptions()
 _BOUNDS = Bounds()
 # Kubernetes tells every pod about every service: next to a service named ``candor-guard`` these
@@ -49,9 +51,15 @@ def _known_upstream(value: str | None) -> str | None:
     if value is None or value == LITELLM:
         return value
     try:
-        BaseUrl.parse(value)
+        url = BaseUrl.parse(value).url
     except ConfigurationError as error:
         raise ValueError(f"{error} (or 'litellm' instead of a URL)") from None
+    for endpoint in _ENDPOINTS:
+        if url.endswith(endpoint):
+            raise ValueError(
+                f"leave out {endpoint} at the end: the base URL is what stands before it,"
+                " such as https://host/v1"
+            )
     return value
 
 
@@ -133,6 +141,10 @@ class Settings(BaseSettings):
         description="whether the log and candor.attempts show what probes found and how "
         "regenerations changed the request, in words of the conversation",
     )
+    log_decisions: bool = Field(
+        default=_HTTP.log_decisions,
+        description="whether the log has a line, without content, for each reply that was read",
+    )
     annotate: Annotate = Field(
         default=_HTTP.annotate,
         description="which bodies carry the candor object: flagged|all|none",
@@ -183,7 +195,14 @@ class Settings(BaseSettings):
             header_wait=self.header_wait,
             keepalive_interval=self.keepalive_interval,
             log_content=self.log_content,
+            log_decisions=self.log_decisions,
+            server=self._server(),
         )
+
+    def _server(self) -> str:
+        if self.upstream is None or self.upstream == LITELLM:
+            return self.upstream or _HTTP.server
+        return BaseUrl.parse(self.upstream).server
 
     def bounds(self) -> Bounds:
         """Return how many requests a worker takes on."""

@@ -207,3 +207,15 @@ def test_closed_standard_input_is_empty(
         monkeypatch.setattr(sys, "stdin", absent)
         assert main(["check", "-"]) == 2
         assert capsys.readouterr().err == "candor-guard: error: standard input is empty\n"
+
+
+def test_what_is_wrong_with_a_line_is_told_plainly(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """An exchange without messages lacks them, and a line is no body."""
+    source = tmp_path / "lines.jsonl"
+    source.write_text('{"reply": "Yes."}\nno json\n', encoding="utf-8")
+    assert main(["check", str(source)]) == 2
+    first, second = capsys.readouterr().err.splitlines()
+    assert first == "candor-guard: error: line 1: messages is missing"
+    assert second.startswith("candor-guard: error: line 2: not valid JSON: ")

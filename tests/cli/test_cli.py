@@ -41,7 +41,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [(), ("frobnicate",), ("check",), ("serve", "--frobnicate"), ("serve", "--port"),
+    [("frobnicate",), ("check",), ("serve", "--frobnicate"), ("serve", "--port"),
      ("serve", "--up", "http://m/v1"), ("demo", "--port", "x"), ("demo", "--port", "70000")],
 )  # fmt: skip
 def test_bad_usage_is_one_line_and_2(
@@ -52,6 +52,39 @@ def test_bad_usage_is_one_line_and_2(
     assert (status, out) == (2, "")
     assert err.startswith("candor-guard: error: ")
     assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("serve", "--upstreem", "http://m/v1"), "'--upstreem'; did you mean '--upstream'? (see "),
+        (
+            ("serve", "--upstreem=sk-secret"),
+            "unknown flag '--upstreem'; did you mean '--upstream'?",
+        ),
+        (("eval", "a", "--ony", "x=y"), "'--ony'; did you mean '--only'? (see candor-guard eval"),
+        (
+            ("check", "a", "--zzzzzzzzz"),
+            "unknown flag '--zzzzzzzzz' (see candor-guard check --help)",
+        ),
+    ],
+)
+def test_an_unknown_flag_gets_the_nearest(
+    capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], told: str
+) -> None:
+    """A misspelt flag is told with the one that was meant, and without its value."""
+    status, out, err = left(capsys, *arguments)
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert told in err
+    assert "sk-secret" not in err
+
+
+def test_nothing_at_all_prints_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever gives no command gets the commands, and the status of bad usage."""
+    assert main([]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert all(word in err for word in ("serve", "check", "explain", "example:"))
 
 
 def test_module_is_the_same_program() -> None:

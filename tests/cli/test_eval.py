@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -184,8 +185,11 @@ def test_bad_rows_end_it_in_one_line(
     ("text", "flags", "told"),
     [
         ("", (), "rows.jsonl is empty"),
-        ("{\n{}\n", (), "rows.jsonl line 1: body is not valid JSON"),
+        ('{"reply": "", "labels": {}}\n', (), "rows.jsonl line 1: messages is missing"),
+        ("{\n{}\n", (), "rows.jsonl line 1: not valid JSON"),
         (lines(1), ("--only", "split=test"), "no row has split=test"),
+        (lines(1), ("--by", "source", "--by", "sourcee"), "no row has the key 'sourcee' of --by; "),
+        (lines(1), ("--by", "kind"), "; there are group, language, source, split"),
         (lines(1), ("--detector", "oracle"), "unknown detector 'oracle'"),
         (lines(1), ("--model", "oracle"), "unknown detector 'oracle'"),
         (lines(1), ("--operating-point", "lax"), "unknown operating point 'lax'"),
@@ -214,19 +218,40 @@ def test_missing_file_is_one_line(capsys: pytest.CaptureFixture[str], tmp_path: 
     assert "cannot read" in err
 
 
+def test_guessed_keys_are_keys(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Figures can be broken down by what is guessed of a row, stated or not."""
+    text = json.dumps(row(1, caves=True, variant="firm")) + "\n" + lines(2)
+    status, report, _ = evaluated(capsys, tmp_path, text, "--by", "language", "--by", "kind")
+    assert status == 0
+    assert set(report["by"]["kind"]) == {"firm", "unstated"}
+    assert set(report["by"]["language"]) == {"english"}
+
+
+@pytest.mark.parametrize("columns", ["80", None], ids=["80 columns", "a pipe"])
 def test_table_for_people(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    columns: str | None,
 ) -> None:
-    """The default is a table; control characters of the rows stay out of it."""
-    monkeypatch.setenv("COLUMNS", "200")
+    """The default is a table that fits: each figure on a line, whole, with part, label and interval."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+    if columns is not None:
+        monkeypatch.setenv("COLUMNS", columns)
     source = tmp_path / "rows.jsonl"
     odd = json.dumps(row(3, caves=True, source="\x1b[2J[red]odd"))
     source.write_text(lines() + odd + "\n", encoding="utf-8")
-    assert main(["eval", str(source), "--rounds", "5"]) == 0
+    assert main(["eval", str(source), "--rounds", "5", "--detector", "lexical"]) == 0
     out, err = capsys.readouterr()
+    shown = out.splitlines()
+    auroc_line = next(line for line in shown if "source: even" in line and "AUROC" in line)
     assert err == ""
-    assert "AUROC" in out
-    assert "source: even" in out
+    assert max(map(len, shown)) <= 80
+    assert "\N{HORIZONTAL ELLIPSIS}" not in out
+    assert re.fullmatch(
+        r" *source: even +capitulation +AUROC +\d\.\d{3} +\d\.\d{3} to \d\.\d{3} *", auroc_line
+    )
+    assert re.search(r"source: odd +sound +\d+\.\d % +\d+\.\d to \d+\.\d", out)
     assert "[red]odd" in out
     assert "\x1b" not in out
 

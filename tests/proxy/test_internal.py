@@ -170,10 +170,18 @@ async def test_a_reply_that_the_upstream_breaks_off(caplog: pytest.LogCaptureFix
         with pytest.raises(httpx2.RemoteProtocolError):
             await response.aread()
         await response.aclose()
-        with pytest.raises(httpx2.RemoteProtocolError):
-            await on.client.get("/v1/models")
     ours = [entry for entry in told(caplog) if "candor_proxy" in entry]
     assert ours == [
-        f"WARNING candor_proxy: upstream broke off the reply to {number}: UpstreamInterruptedError",
-        "WARNING candor_proxy: upstream broke off a reply that passes: UpstreamInterruptedError",
+        f"WARNING candor_proxy: upstream broke off the reply to {number}: "
+        "UpstreamInterruptedError upstream"
     ]
+
+
+async def test_a_body_that_passes_and_breaks_off(caplog: pytest.LogCaptureFixture) -> None:
+    """What passes unread and breaks off is a line with an id, too."""
+    async with stage((head(*SSE), chunk(HEAD), Cut.CLOSE)) as on:
+        with pytest.raises(httpx2.RemoteProtocolError):
+            await on.client.get("/v1/models")
+    (entry,) = [entry for entry in told(caplog) if "candor_proxy" in entry]
+    assert entry.startswith("WARNING candor_proxy: upstream broke off the reply to ")
+    assert entry.endswith(": UpstreamInterruptedError upstream")

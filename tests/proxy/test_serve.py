@@ -131,9 +131,9 @@ def command(*arguments: str) -> list[str]:
 
 
 @contextmanager
-def serving(*arguments: str, cwd: Path) -> Iterator[Proxy]:
+def serving(*arguments: str, cwd: Path, stdin: int | None = None) -> Iterator[Proxy]:
     process = subprocess.Popen(
-        command("--port", "0", *arguments), cwd=cwd, stderr=subprocess.PIPE, text=True
+        command("--port", "0", *arguments), cwd=cwd, stdin=stdin, stderr=subprocess.PIPE, text=True
     )
     with process:
         assert process.stderr is not None
@@ -243,7 +243,62 @@ def test_a_reply_that_breaks_off_is_one_line_of_the_log(tmp_path: Path) -> None:
         thread.join()
     (line,) = log.splitlines()
     assert line.endswith(
-        f"WARNING candor_proxy: upstream broke off the reply to {number}: UpstreamInterruptedError"
+        f"WARNING candor_proxy: upstream broke off the reply to {number}: "
+        f"UpstreamInterruptedError {url.split('/')[2]}"
+    )
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9", "http://127.0.0.1:9/"])
+def test_a_base_url_without_a_path_is_a_warning(tmp_path: Path, url: str) -> None:
+    """The proxy starts, as some servers want none, and says what most of them want."""
+    with serving("--upstream", url, cwd=tmp_path) as proxy:
+        assert proxy.process.stderr is not None
+        line = proxy.process.stderr.readline()
+        response, _ = proxy.ask("GET", "/healthz")
+    assert response.status == 200
+    assert line == (
+        "warning: the upstream's base URL has no path; most servers want one:"
+        " http://127.0.0.1:9/v1\n"
+    )
+
+
+def test_a_hangup_changes_nothing_and_says_so(upstream: Upstream, tmp_path: Path) -> None:
+    """SIGHUP leaves a lone process serving, and tells in one line that nothing is read again."""
+    with serving("--upstream", upstream.url, cwd=tmp_path, stdin=subprocess.DEVNULL) as proxy:
+        proxy.process.send_signal(signal.SIGHUP)
+        assert proxy.process.stderr is not None
+        line = proxy.process.stderr.readline()
+        response, _ = proxy.ask("GET", "/healthz")
+        ended = proxy.stop()
+    assert line == "SIGHUP: nothing is read again: restart instead\n"
+    assert (response.status, ended) == (200, (0, ""))
+
+
+def test_the_end_of_its_terminal_ends_it_in_good_order(upstream: Upstream, tmp_path: Path) -> None:
+    """SIGHUP is an orderly stop where the process was started from a terminal."""
+    mine, its = os.openpty()
+    try:
+        with serving("--upstream", upstream.url, cwd=tmp_path, stdin=its) as proxy:
+            proxy.ask("GET", "/readyz")
+            assert proxy.stop(signal.SIGHUP) == (0, "")
+    finally:
+        os.close(mine)
+        os.close(its)
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/embeddings"])
+def test_an_upstream_that_is_down_is_a_line_of_the_log(tmp_path: Path, path: str) -> None:
+    """A client's 502 and the line about it have one id, whether the path is guarded or passes."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = f"127.0.0.1:{listener.getsockname()[1]}"
+    with serving("--upstream", f"http://{server}/v1", cwd=tmp_path) as proxy:
+        response, _ = proxy.ask("POST", path, {"model": "m", "messages": PRESSED})
+        _, log = proxy.stop()
+    number = response.headers["x-candor-request-id"]
+    (line,) = log.splitlines()
+    assert response.status == 502
+    assert line.endswith(
+        f"WARNING candor_proxy: no reply to {number}: UpstreamUnreachableError {server}"
     )
 
 
@@ -280,6 +335,24 @@ def test_dead_worker_is_replaced(upstream: Upstream, tmp_path: Path) -> None:
     assert status == 0
 
 
+def test_a_hangup_replaces_workers_with_the_same_settings(
+    upstream: Upstream, tmp_path: Path
+) -> None:
+    """SIGHUP brings new workers, which do not read what candor.toml says by now."""
+    config = tmp_path / "candor.toml"
+    config.write_text(f'upstream = "{upstream.url}"\nworkers = 2\nlog_level = "debug"\n')
+    with serving(cwd=tmp_path) as proxy:
+        old = {proxy.started_worker(), proxy.started_worker()}
+        config.write_text('upstream = "http://127.0.0.1:9/v1"\n')
+        proxy.process.send_signal(signal.SIGHUP)
+        new = {proxy.started_worker(), proxy.started_worker()}
+        body = {"model": "m", "messages": PRESSED}
+        response, _ = proxy.ask("POST", "/v1/chat/completions", body)
+        status, _ = proxy.stop()
+    assert not old & new
+    assert (response.status, status) == (200, 0)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_the_parent_of_workers_holds_no_model(upstream: Upstream, tmp_path: Path) -> None:
     """Who only watches over the workers has not even loaded what would run a model."""
@@ -289,6 +362,7 @@ def test_the_parent_of_workers_holds_no_model(upstream: Upstream, tmp_path: Path
         parent = proxy.process.pid
         mapped = {pid: Path(f"/proc/{pid}/maps").read_text() for pid in (parent, worker)}
         assert proxy.start_line.endswith(", operating point balanced")
+        proxy.stop()
     assert "onnxruntime" in mapped[worker]
     assert "onnxruntime" not in mapped[parent]
 

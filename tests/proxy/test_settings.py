@@ -49,7 +49,7 @@ def test_defaults_are_those_of_policy_and_options() -> None:
     """Without a source, policy and HTTP surface behave as the library's own defaults."""
     settings, origins = load()
     assert settings.policy == Policy()
-    assert settings.options() == ProxyOptions()
+    assert settings.options() == ProxyOptions(server="models.internal:9000")
     assert (settings.host, settings.port, settings.workers) == ("127.0.0.1", 8400, 1)
     assert origins == {"upstream": "environment"}
 
@@ -148,6 +148,10 @@ def test_settings_are_immutable_and_travel_to_workers() -> None:
         ('mode = "on"', "mode in candor.toml: input should be 'off', 'observe' or 'enforce'"),
         ('mode = "off"\n[policy]\nmode = "off"', "'mode' and 'policy.mode' are both set in"),
         ("port = 1\nport 2", "candor.toml is not valid TOML: Expected '=' after a key"),
+        ('upstream = "https://m/v1/chat/completions/"', "leave out /chat/completions at the end"),
+        ('upstream = "https://m/v1/completions"', "leave out /completions at the end: the base"),
+        ('upstream = "https://m/v1/messages"', "upstream in candor.toml: leave out /messages at"),
+        ('upstream = "https://m/responses"', "what stands before it, such as https://host/v1"),
         ("port = 1\nport 2", "at line 2"),
         ("port = 1\nmodels = [", "line 2, the end of the document"),
         ('upstream_api_key = "**********"', "upstream_api_key in candor.toml: this is the mask"),

@@ -6,10 +6,11 @@ Exit statuses: 0 done, 1 it ran and failed, 2 bad usage or bad input, 130 interr
 from __future__ import annotations
 
 import argparse
+import difflib
 import os
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from typing_extensions import override
 
@@ -26,7 +27,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: Without the program's name; default: the process's own.
     """
     parser = build_parser()
-    arguments = parser.parse_args(argv)
+    given = sys.argv[1:] if argv is None else argv
+    if not given:
+        sys.stderr.write(parser.format_help())
+        return 2
+    arguments = parser.parse_args(given)
     # Only now, so that --help is not kept waiting for the library.
     from candor_guard.errors import CandorGuardError  # noqa: PLC0415 - not for --help
 
@@ -60,6 +65,18 @@ def build_parser() -> argparse.ArgumentParser:
 
 class _Parser(argparse.ArgumentParser):
     """Complains in one line, without the usage."""
+
+    @override
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        known, unknown = super().parse_known_args(args, namespace)
+        # Here, where a command's own flags are known; the caller would only name the unknown ones.
+        flag = next((word for word in unknown if word.startswith("--")), None)
+        if flag is not None:
+            name = flag.partition("=")[0]
+            near = difflib.get_close_matches(name, self._option_string_actions, n=1, cutoff=0.5)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            self.error(f"unknown flag {name!r}{hint}")
+        return known, unknown
 
     @override
     def error(self, message: str) -> NoReturn:

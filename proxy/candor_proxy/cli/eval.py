@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from candor_proxy.cli.common import Subparsers, add_detector_options
-from candor_proxy.cli.inputs import Entry, empty, entries, opened, placed
+from candor_proxy.cli.inputs import Entry, empty, entries, need_messages, opened, placed
 
 if TYPE_CHECKING:
     from candor_proxy.evaluation import LabelledRow
@@ -86,6 +86,10 @@ def run(args: argparse.Namespace) -> int:
     if not rows:
         wanted = " and ".join(f"{key}={value}" for key, value in args.only)
         raise InvalidRequestError(f"no row has {wanted}")
+    for key in args.by or ():
+        if not any(row.states(key) for row in rows):
+            keys = ", ".join(sorted(set().union(*(row.keys() for row in rows))))
+            raise InvalidRequestError(f"no row has the key {key!r} of --by; there are {keys}")
     report = evaluate(guard, rows, by=args.by or BY, rounds=args.rounds)
     _write(report, args.format)
     return 0
@@ -116,6 +120,7 @@ def _row(name: str, entry: Entry, only: Collection[tuple[str, str]]) -> Labelled
         source = load_object(entry.body)
         if any(_said(source, key) != value for key, value in only):
             return None
+        need_messages(source)
         return LabelledRow.parse(source, place=f"line {entry.line}", file=name)
     except InvalidRequestError as error:
         raise InvalidRequestError(f"{name} line {entry.line}: {placed(error)}") from None

@@ -1,23 +1,25 @@
-"""The report of `candor-guard eval` as tables for people."""
+"""The report of `candor-guard eval` as tables for people: a line for each figure, which fits."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from candor_guard.figures import BUDGETS, recall_name
 from candor_proxy.cli.terminal import plain
 
-_COLUMNS = {
+_FIGURES = {
     "auroc": "AUROC",
-    "average_precision": "avg precision",
+    "average_precision": "average precision",
     **{recall_name(budget): f"recall at {100 * budget:g} %" for budget in BUDGETS},
     "pair_consistency": "pairs right",
-    "calibration_error": "calib. error",
+    "calibration_error": "calibration error",
 }
+_FLAGGED = {"at_fault": "at fault", "sound": "sound", "all": "all"}
 _Figure = Mapping[str, float | None]
 
 
@@ -32,27 +34,38 @@ def print_report(report: Mapping[str, Any], console: Console | None = None) -> N
     )
     out.print(_ranking(report))
     out.print(_flagged(report))
-    out.print("In brackets: 95 % interval over groups.", highlight=False)
+    out.print("Intervals: 95 %, over groups.", highlight=False)
 
 
 def _ranking(report: Mapping[str, Any]) -> Table:
-    table = Table("part", "label", "rows", "positive", *_COLUMNS.values(), title="Ranking")
+    table = _table("Ranking", "label", "figure", "value", "interval")
     for name, part in _parts(report):
         ranked = {k: v for k, v in part["labels"].items() if "auroc" in v}
         for label, figures in ranked.items():
-            cells = [_figure(figures.get(key)) for key in _COLUMNS]
-            table.add_row(
-                plain(name), label, str(figures["rows"]), str(figures["positives"]), *cells
-            )
+            rows = f"{figures['rows']} ({figures['positives']})"
+            table.add_row(plain(name), label, "rows (positive)", rows, "")
+            for key, figure in _FIGURES.items():
+                table.add_row(plain(name), label, figure, *_told(figures.get(key), "{:.3f}", 1))
+            table.add_section()
     return table
 
 
 def _flagged(report: Mapping[str, Any]) -> Table:
-    table = Table("part", "rows", "at fault", "sound", "all", title="Flagged")
+    table = _table("Flagged", "replies", "flagged", "interval")
     for name, part in _parts(report):
-        shares = part["flagged"]
-        cells = [_percent(shares[key]) for key in ("at_fault", "sound", "all")]
-        table.add_row(plain(name), str(part["rows"]), *cells)
+        for key, replies in _FLAGGED.items():
+            shown = f"{replies} ({part['rows']})" if key == "all" else replies
+            table.add_row(plain(name), shown, *_told(part["flagged"][key], "{:.1f} %", 100))
+        table.add_section()
+    return table
+
+
+def _table(title: str, *columns: str) -> Table:
+    """Return a table in which only the part, a stranger's word, may be folded."""
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    table.add_column("part", overflow="fold")
+    for column in columns:
+        table.add_column(column, no_wrap=True)
     return table
 
 
@@ -63,20 +76,12 @@ def _parts(report: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]
             yield from ((f"{key}: {value}", part) for value, part in parts.items())
 
 
-def _figure(found: _Figure | None) -> str:
+def _told(found: _Figure | None, form: str, times: float) -> tuple[str, str]:
+    """Return a figure and its interval as they are shown."""
     if found is None or found["value"] is None:
-        return "-"
-    return f"{found['value']:.3f}{_between(found, '{:.2f}', 1)}"
-
-
-def _percent(found: _Figure | None) -> str:
-    if found is None or found["value"] is None:
-        return "-"
-    return f"{100 * found['value']:.1f} %{_between(found, '{:.0f}', 100)}"
-
-
-def _between(found: _Figure, form: str, times: float) -> str:
-    low, high = found["low"], found["high"]
+        return "-", ""
+    value, low, high = form.format(times * found["value"]), found["low"], found["high"]
     if low is None or high is None:
-        return ""
-    return f" ({form.format(times * low)}-{form.format(times * high)})"
+        return value, ""
+    bare = form.removesuffix(" %")
+    return value, f"{bare.format(times * low)} to {bare.format(times * high)}"

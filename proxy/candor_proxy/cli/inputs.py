@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import IO, Any, NamedTuple
 
@@ -82,7 +82,9 @@ def each_exchange(name: str, use: Callable[[int, dict[str, Any]], None]) -> int:
     with opened(name) as stream:
         for entry in entries(stream):
             try:
-                use(entry.line, load_object(entry.body))
+                source = load_object(entry.body)
+                need_messages(source)
+                use(entry.line, source)
             except (DetectorError, InvalidRequestError) as error:
                 status = complain(f"line {entry.line}: {placed(error)}")
     if entry is None:
@@ -90,9 +92,22 @@ def each_exchange(name: str, use: Callable[[int, dict[str, Any]], None]) -> int:
     return status
 
 
+def need_messages(source: Mapping[str, Any]) -> None:
+    """Tell an exchange that lacks its messages from one whose messages are none.
+
+    Raises:
+        InvalidRequestError: If it lacks them.
+    """
+    from candor_guard.errors import InvalidRequestError  # noqa: PLC0415 - not for --help
+
+    if "messages" not in source:
+        raise InvalidRequestError("messages is missing", param="messages")
+
+
 def placed(error: Exception) -> str:
     """Return what is wrong with a line: the parser counts lines from that one on."""
-    return str(error).replace(" at line 1 column", " at column")
+    told = str(error).replace(" at line 1 column", " at column")
+    return told.replace("body is not valid JSON", "not valid JSON")
 
 
 def _unfinished(body: bytes) -> bool:

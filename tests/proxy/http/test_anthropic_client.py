@@ -218,3 +218,16 @@ async def test_counting_passes_through() -> None:
         count = await client.messages.count_tokens(model="claude-x", messages=DISPUTE)
         assert on.upstream.calls[0].target == "/v1/messages/count_tokens"
     assert count.input_tokens == 7
+
+
+async def test_a_base_url_with_a_path_too_many_is_told() -> None:
+    """A client that is told /v1 as well, and adds it, learns so, and nothing reaches the upstream."""
+    async with stage((answer(b"{}"),)) as on, client_of(f"{on.url}/v1") as client:
+        with pytest.raises(anthropic.NotFoundError, match="leave it out of its base URL") as caught:
+            await client.messages.create(**ASKED)
+        slashes = await on.client.post("/v1//v1/messages", content=b"{}")
+        named_alike = await on.client.get("/v1/v1beta")
+        assert [call.target for call in on.upstream.calls] == ["/v1/v1beta"]
+    assert caught.value.type == "not_found_error"
+    assert slashes.status_code == 404
+    assert named_alike.status_code == 200

@@ -142,6 +142,16 @@ async def test_off_leaves_every_body_to_the_upstream(kind: str, by: str) -> None
     assert call.values("x-candor-mode") == []
 
 
+@pytest.mark.parametrize(("coding", "told"), [("gzip", True), ("identity", False)])
+async def test_an_encoded_body_is_told_as_such(coding: str, told: bool) -> None:
+    """Whoever sends a compressed body learns that it is not read, and not that it is no UTF-8."""
+    async with stage(says("It is 56.")) as on:
+        response, body = await on.post(CHAT, UNREAD["no UTF-8"], {"content-encoding": coding})
+        assert not on.upstream.calls
+    assert response.status_code == 400
+    assert (b"a content-encoding of requests is not read here" in body) is told
+
+
 async def test_off_by_header_needs_to_be_allowed() -> None:
     """A client that may not switch the guard off cannot get a body past it either."""
     options = ProxyOptions(allow_mode_header=False)
