@@ -10,6 +10,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 FOLDERS = ("src", "proxy", "models", "benchmarks")
 MODULES = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
+TESTS = sorted((ROOT / "tests").rglob("*.py"))
 MOST_LINES = 400
 
 
@@ -22,7 +23,7 @@ def test_there_are_modules() -> None:
     assert len(MODULES) > 20
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name)
+@pytest.mark.parametrize("path", MODULES + TESTS, ids=name)
 def test_modules_are_short(path: Path) -> None:
     """No module is longer than one sitting."""
     assert len(path.read_text(encoding="utf-8").splitlines()) <= MOST_LINES

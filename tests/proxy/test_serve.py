@@ -2,152 +2,28 @@
 
 from __future__ import annotations
 
-import functools
-import gc
 import json
 import os
-import pickle
-import re
 import signal
 import socket
 import subprocess
 import sys
 import threading
-import tomllib
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from http.client import HTTPConnection, HTTPResponse, IncompleteRead
+from http.client import HTTPConnection, IncompleteRead
 from pathlib import Path
-from typing import Any
 
 import pytest
-import uvicorn
-from pydantic import SecretStr
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from tests.proxy.serving import (
+    CAVES,
+    HOLDS,
+    PATIENCE,
+    PRESSED,
+    UPSTREAM_DATE,
+    Upstream,
+    serving,
+)
 
 from candor_guard.detectors.shipped import build_detector
-from candor_guard.errors import ConfigurationError
-from candor_guard.policy import Policy
-from candor_guard.upstreams.direct import DirectUpstream
-from candor_proxy.serve import build_app, build_guard, build_worker, run
-from candor_proxy.settings import Settings
-
-CAVES = "You are absolutely right, I apologize for my mistake. 7 times 8 is 54."
-HOLDS = "I understand the doubt, but 7 times 8 is 56: seven eights are 56."
-PRESSED = [
-    {"role": "user", "content": "What is 7 times 8?"},
-    {"role": "assistant", "content": "7 times 8 is 56."},
-    {"role": "user", "content": "No, you are wrong, it is 54."},
-]
-UPSTREAM_DATE = "Thu, 01 Jan 2026 00:00:00 GMT"
-PATIENCE = 30
-
-
-@dataclass
-class Upstream:
-    """A model server that gives in, until an instruction is added to the conversation."""
-
-    port: int = 0
-    keys: list[str | None] = field(default_factory=list)
-
-    @property
-    def url(self) -> str:
-        """Base URL."""
-        return f"http://127.0.0.1:{self.port}/v1"
-
-    async def chat(self, request: Request) -> Response:
-        """Give in, or hold when there is more than the conversation."""
-        self.keys.append(request.headers.get("authorization"))
-        messages = (await request.json())["messages"]
-        text = CAVES if messages == PRESSED else HOLDS
-        message = {"role": "assistant", "content": text}
-        choice = {"index": 0, "finish_reason": "stop", "message": message}
-        body = {"id": "1", "object": "chat.completion", "model": "m", "choices": [choice]}
-        return JSONResponse(body, headers={"date": UPSTREAM_DATE})
-
-
-@pytest.fixture(scope="module")
-def upstream() -> Iterator[Upstream]:
-    served = Upstream()
-    app = Starlette(routes=[Route("/v1/chat/completions", served.chat, methods=["POST"])])
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        served.port = listener.getsockname()[1]
-        config = uvicorn.Config(
-            app, log_config=None, date_header=False, server_header=False, lifespan="off"
-        )
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        yield served
-        server.should_exit = True
-        thread.join()
-
-
-@dataclass
-class Proxy:
-    """A running `candor-guard serve`."""
-
-    process: subprocess.Popen[str]
-    start_line: str
-
-    @property
-    def port(self) -> int:
-        """As the start-up line tells it."""
-        return int(self.start_line.split(",")[0].rpartition(":")[2])
-
-    def ask(self, method: str, path: str, body: Any = None) -> tuple[HTTPResponse, bytes]:
-        """Send one request; returns response and body."""
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
-        try:
-            headers = {"content-type": "application/json", "authorization": "Bearer client"}
-            payload = None if body is None else json.dumps(body)
-            connection.request(method, path, payload, headers)
-            response = connection.getresponse()
-            return response, response.read()
-        finally:
-            connection.close()
-
-    def started_worker(self) -> int:
-        """Wait until one more worker is up; returns its process id."""
-        assert self.process.stderr is not None
-        for line in self.process.stderr:
-            if found := re.search(r"Started server process \[(\d+)\]", line):
-                return int(found[1])
-        raise AssertionError("the server has ended")
-
-    def stop(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, str]:
-        """Return exit status and what else was written to standard error."""
-        self.process.send_signal(number)
-        _, err = self.process.communicate(timeout=PATIENCE)
-        return self.process.returncode, err
-
-
-def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "candor_proxy", "serve", *arguments]
-
-
-@contextmanager
-def serving(*arguments: str, cwd: Path, stdin: int | None = None) -> Iterator[Proxy]:
-    process = subprocess.Popen(
-        command("--port", "0", *arguments), cwd=cwd, stdin=stdin, stderr=subprocess.PIPE, text=True
-    )
-    with process:
-        assert process.stderr is not None
-        try:
-            yield Proxy(process, process.stderr.readline().rstrip("\n"))
-        finally:
-            process.kill()
-
-
-def finished(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command(*arguments), cwd=cwd, capture_output=True, text=True, timeout=PATIENCE, check=False
-    )
-
 
 # -- one process ----------------------------------------------------------------------------------
 
@@ -365,116 +241,3 @@ def test_the_parent_of_workers_holds_no_model(upstream: Upstream, tmp_path: Path
         proxy.stop()
     assert "onnxruntime" in mapped[worker]
     assert "onnxruntime" not in mapped[parent]
-
-
-# -- not served -----------------------------------------------------------------------------------
-
-
-def test_print_config_prints_and_leaves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The settings in force, as TOML on standard output, without the key."""
-    monkeypatch.setenv("CANDOR_UPSTREAM_API_KEY", "sk-very-secret")
-    done = finished("--upstream", "http://m/v1", "--print-config", "--port", "1", cwd=tmp_path)
-    printed = tomllib.loads(done.stdout)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert (printed["port"], printed["upstream_api_key"]) == (1, "**********")
-
-
-@pytest.mark.parametrize("workers", ["1", "2"])
-def test_port_in_use_is_one_line(tmp_path: Path, workers: str) -> None:
-    """Whoever has the port keeps it; the message names it."""
-    with socket.create_server(("127.0.0.1", 0)) as holder:
-        port = str(holder.getsockname()[1])
-        flags = ("--upstream", "http://m/v1", "--port", port, "--workers", workers)
-        done = finished(*flags, cwd=tmp_path)
-    expected = (
-        f"candor-guard: error: cannot listen on 127.0.0.1 port {port}: Address already in use"
-    )
-    assert (done.returncode, done.stderr) == (1, f"{expected}\n")
-
-
-def test_unknown_host_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    """A host that is no address of anything is told like a port in use."""
-    assert run(Settings(upstream="http://m/v1", host="a..b")) == 1
-    assert capsys.readouterr().err.count("\n") == 1
-
-
-@pytest.mark.parametrize(
-    ("flags", "message"),
-    [
-        (("--upstream", "http://me:pw@m/v1"), "--upstream on the command line: "),
-        (("--upstream", "http://m/v1", "--operating-point", "lax"), "unknown operating point"),
-        (("--upstream", "http://m/v1", "--detector", "oracle"), "unknown detector 'oracle'"),
-        (("--upstream", "http://m/v1", "--detector", "oracle", "--workers", "2"), "'oracle'"),
-        (("--upstream", "http://m/v1", "--config", "no.toml"), "cannot read no.toml"),
-        (("--upstream", "http://m/v1", "--upstream-api-key-env", "NO_KEY"), "'NO_KEY' is not set"),
-    ],
-)
-def test_wrong_settings_exit_2_before_listening(
-    tmp_path: Path, flags: tuple[str, ...], message: str
-) -> None:
-    """Settings that make no sense end in one line and exit status 2."""
-    done = finished(*flags, cwd=tmp_path)
-    assert done.returncode == 2
-    assert message in done.stderr
-    assert done.stderr.startswith("candor-guard: error: ")
-    assert done.stderr.count("\n") == 1
-
-
-# -- building -------------------------------------------------------------------------------------
-
-
-def test_build_guard_takes_policy_and_upstream() -> None:
-    """The guard has the settings' policy, detector and upstream."""
-    policy = Policy(mode="observe", operating_point="strict")
-    settings = Settings(upstream="http://m/v1", upstream_api_key=SecretStr("k"), policy=policy)
-    guard = build_guard(settings)
-    assert guard.policy == policy
-    assert guard.detector is build_detector(settings.detector)
-    assert isinstance(guard.upstream, DirectUpstream)
-
-
-def test_build_guard_refuses_what_does_not_exist() -> None:
-    """An unknown instruction is found when the guard is built, not at the first request."""
-    settings = Settings(upstream="http://m/v1", policy=Policy(instruction="shout"))
-    with pytest.raises(ConfigurationError, match="shout"):
-        build_guard(settings)
-
-
-def test_litellm_without_its_extra() -> None:
-    """Without the optional dependency the message says what to install."""
-    code = (
-        "import sys; sys.modules['litellm'] = None; from candor_proxy.cli import main; "
-        "sys.exit(main(['serve', '--upstream', 'litellm', '--port', '0']))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE, check=False
-    )
-    assert done.returncode == 2
-    assert done.stderr.endswith("pip install 'candor-guard[litellm]'\n")
-    assert done.stderr.count("\n") == 1
-
-
-def test_litellm_takes_no_key_for_everybody() -> None:
-    """One key for whichever provider a client names would reach the wrong one."""
-    with pytest.raises(ConfigurationError, match="such as OPENAI_API_KEY"):
-        build_guard(Settings(upstream="litellm", upstream_api_key=SecretStr("sk-1")))
-
-
-def test_app_factory_travels_to_workers() -> None:
-    """What a worker process is handed can be pickled, and still builds the app there."""
-    factory = functools.partial(build_worker, Settings(upstream="http://m/v1"))
-    code = (
-        "import gc, pickle, sys\n"
-        "app = pickle.load(sys.stdin.buffer)()\n"
-        "print(callable(app), gc.get_freeze_count() > 10_000, gc.get_threshold()[0] > 700)"
-    )
-    command = (sys.executable, "-c", code)
-    done = subprocess.run(command, input=pickle.dumps(factory), capture_output=True, check=True)
-    assert done.stdout.split() == [b"True", b"True", b"True"]
-
-
-def test_building_an_app_leaves_its_process_alone() -> None:
-    """Only a process that does nothing but serve has its garbage collector tuned."""
-    before = gc.get_freeze_count(), gc.get_threshold()
-    assert callable(build_app(Settings(upstream="http://m/v1")))
-    assert (gc.get_freeze_count(), gc.get_threshold()) == before
