@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -94,19 +93,18 @@ def play(
         clock=world.clock, request_id="id",
     )  # fmt: skip
     flow = guard_flow(context)
-    move: Callable[[], Step] = lambda: flow.send(None)  # noqa: E731 - told apart by what it binds
+    answer: Answer | Exception = None
     while True:
         try:
-            step = move()
+            step = flow.throw(answer) if isinstance(answer, Exception) else flow.send(answer)
         except StopIteration as stop:
             outcome: Outcome = stop.value
             return outcome
         world.steps.append(step)
         try:
             answer = world.answer(step)
-            move = lambda answer=answer: flow.send(answer)  # type: ignore[misc] # noqa: E731 - as above
         except (DetectorError, UpstreamInterruptedError) as error:
-            move = lambda error=error: flow.throw(error)  # type: ignore[misc] # noqa: E731 - as above
+            answer = error
 
 
 BEGIN = ["Send", "Gate", "Head"]
