@@ -82,6 +82,7 @@ def quantise(full: Path, small: Path) -> None:
 
 
 def _heads(path: Path) -> list[str]:
-    """Names of the graph's nodes that belong to the last linear layer."""
+    """Names of the nodes that belong to the last linear layer, which is split before it is quantised."""
     graph = importlib.import_module("onnx").load(str(path)).graph
-    return [node.name for node in graph.node if "/head/" in node.name]
+    names = [node.name for node in graph.node if "/head/" in node.name]
+    return [*names, *(f"{name}_MatMul" for name in names)]

@@ -76,10 +76,14 @@ class Reader(torch.nn.Module):  # type: ignore[misc]  # torch is untyped where i
 
     def forward(self, input_ids: Any, attention_mask: Any, token_type_ids: Any) -> Any:
         """Return logits, one column a head."""
-        states = self.encoder(
+        states = self.states(input_ids, attention_mask, token_type_ids)
+        return self.judge(states, attention_mask, token_type_ids)
+
+    def states(self, input_ids: Any, attention_mask: Any, token_type_ids: Any) -> Any:
+        """Return the last layer's states, (rows, tokens, size)."""
+        return self.encoder(
             input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids
         ).last_hidden_state
-        return self.judge(states, attention_mask, token_type_ids)
 
     def judge(self, states: Any, attention_mask: Any, token_type_ids: Any) -> Any:
         """Return the logits of the last layer's states."""

@@ -14,6 +14,7 @@ import random
 import sys
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from candor_guard.detectors.encoder.render import Budget, Row, parts_of, render
 from candor_guard.verdict import LABELS
 from models.augment import crossed
 from models.dataset import AUTHORED, HEADS, LEFT_OUT, SHARED, Sample, load, of_split
+from models.distil import Teacher
 from models.draws import Draws, Unit, requests_of
 from models.network import (
     BASE,
@@ -82,6 +84,9 @@ class Trainer:
         if options.layers:
             keep_layers(reader, options.layers)
         self.model = reader.to(self.device)
+        self.teacher = None
+        if options.teacher:
+            self.teacher = Teacher(load_reader(options.teacher).to(self.device))
         self.optimiser = optimiser(self.model, options.rate, options.head_rate)
         self.clock = Clock(options.minutes * 60)
         self.steps = 0
@@ -92,15 +97,22 @@ class Trainer:
         return render(parts_of(exchange), self.tokenizer, self.budget, marked=True)
 
     def run(self, draw: Callable[[], list[Unit]], until: float) -> None:
-        """Train on drawn units until the share of the budget is used."""
+        """Train on drawn units until the share of the budget is used.
+
+        The next units are drawn while these are learnt. The generator's draws keep their order: the
+        shuffle comes before the next units are asked for, and a step draws nothing from it.
+        """
         self.model.train()
-        while self.clock.used < until:
-            batches = batches_of(draw())
-            self.rng.shuffle(batches)
-            for batch in batches:
-                if self.clock.used >= until:
-                    return
-                self.step(batch)
+        with ThreadPoolExecutor(1) as drawer:
+            coming = drawer.submit(draw)
+            while self.clock.used < until:
+                batches = batches_of(coming.result())
+                self.rng.shuffle(batches)
+                coming = drawer.submit(draw)
+                for batch in batches:
+                    if self.clock.used >= until:
+                        return
+                    self.step(batch)
 
     def step(self, units: Sequence[Unit]) -> None:
         """One update."""
@@ -111,8 +123,11 @@ class Trainer:
             group["lr"] = group["peak"] * max(pace, 0.01)
         targets = torch.tensor([item[1] for item in items], device=self.device)
         weights = torch.tensor([item[2] for item in items], device=self.device)
+        batch = batch_of([item[0] for item in items], self.device)
         with torch.autocast(self.device, torch.bfloat16):
-            logits = self.model(**batch_of([item[0] for item in items], self.device))
+            states = self.model.states(**batch)
+            logits = self.model.judge(states, batch["attention_mask"], batch["token_type_ids"])
+            lesson = self.teacher.lesson(batch, states, logits) if self.teacher else 0.0
         logits = logits.float()
         losses = torch.nn.functional.binary_cross_entropy_with_logits(
             logits, targets, reduction="none"
@@ -121,6 +136,7 @@ class Trainer:
         loss = (losses.sum() + _ORDER_WEIGHT * misordered(logits, targets, weights, units)) / len(
             items
         )
+        loss = loss + lesson
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), _CLIP)
         self.optimiser.step()
@@ -212,6 +228,7 @@ def parser() -> argparse.ArgumentParser:
     line.add_argument("--base", default=BASE, help="of the base encoder: package or folder")
     line.add_argument("--start", type=Path, help="go on from this run instead of the base")
     line.add_argument("--layers", type=int, nargs="*", default=[], help="keep only these layers")
+    line.add_argument("--teacher", type=Path, help="a run whose answers are learnt, too")
     line.add_argument("--leave-out", nargs="*", default=[], choices=sorted(LEFT_OUT))
     line.add_argument("--minutes", type=float, default=30.0, help="time budget of the training")
     line.add_argument("--compare", type=float, default=0.15, help="share of it for comparing")
