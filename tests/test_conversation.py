@@ -37,7 +37,7 @@ def test_text_of(content: object, text: str, media: bool) -> None:
 BAD: dict[str, tuple[object, str, str]] = {
     "text": ("hi", "must be a list, not str", "messages"),
     "bytes": (b"hi", "must be a list, not bytes", "messages"),
-    "null": (None, "must be a list, not NoneType", "messages"),
+    "null": (None, "messages is missing", "messages"),
     "object": ({"role": "user"}, "must be a list, not dict", "messages"),
     "empty": ([], "must not be empty", "messages"),
     "entry is text": (["hi"], r"messages\.0 must be an object", "messages.0"),

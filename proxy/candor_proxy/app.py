@@ -78,7 +78,11 @@ def create_app(
         await prepared
         await guard.aclose()
 
-    admission = Admission(api, bounds or Bounds(), metrics.invalid)
+    def refused(status: int) -> None:
+        metrics.invalid(status)
+        journal.overloaded()
+
+    admission = Admission(api, bounds or Bounds(), refused)
     app = _App(
         admission,
         routes=[

@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Awaitable
 from contextlib import aclosing
+from typing import NamedTuple
 
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -48,6 +49,14 @@ _log = logging.getLogger("candor_proxy")
 
 # Larger bodies are parsed in a thread: a million values take most of a second.
 _PARSED_AT_ONCE = 1 << 20
+APP_HEADER = b"x-candor-app"
+
+
+class _Asker(NamedTuple):
+    """Who asked: the proxy's id of the request, and the name that the client gives its app."""
+
+    request_id: str
+    app: str | None
 
 
 class GuardedEndpoint:
@@ -91,8 +100,9 @@ class GuardedEndpoint:
             request, template, mode=mode, request_id=request_id,
             annotate=self._options.annotate, content=self._options.log_content,
         )  # fmt: skip
+        asker = _Asker(request_id, find(scope["headers"], APP_HEADER))
         answer = _Answer(
-            request, request_id, self._options, self._metrics, self._journal, inbox.answering(send)
+            request, asker, self._options, self._metrics, self._journal, inbox.answering(send)
         )
         with self._metrics.in_flight():
             if not await inbox.run(answer.give(events)):
@@ -138,11 +148,11 @@ class _Answer:
     """Turns the events of one guarded request into ASGI messages."""
 
     def __init__(
-        self, request: GuardedRequest, request_id: str, options: ProxyOptions, metrics: Metrics,
+        self, request: GuardedRequest, asker: _Asker, options: ProxyOptions, metrics: Metrics,
         journal: Journal, send: Send,
     ) -> None:  # fmt: skip
         self._request = request
-        self._request_id = request_id
+        self._request_id, self._app = asker
         self._options = options
         self._metrics = metrics
         self._journal = journal
@@ -231,7 +241,7 @@ class _Answer:
             await self._send_body(data)
 
     async def _finish(self, outcome: Outcome) -> None:
-        self._metrics.observe(self._request.surface.name, outcome)
+        self._metrics.observe(self._request.surface.name, outcome, self._app)
         if self._options.log_content:
             _log_content(outcome)
         if self._options.log_decisions and outcome.evaluated == "full":
@@ -255,7 +265,7 @@ class _Answer:
         surface = self._request.surface.name
         model = next((call.model for call in outcome.attempts if call.purpose == "original"), None)
         seconds = time.monotonic() - self._began
-        self._journal.decision(self._request_id, surface, model, outcome, seconds)
+        self._journal.decision(self._request_id, self._app, surface, model, outcome, seconds)
 
     async def _block(self, outcome: Outcome) -> None:
         await self._error(*refused(outcome), [*outcome.headers(), NO_RETRY])

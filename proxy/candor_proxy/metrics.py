@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import AbstractContextManager
 from functools import cache
 
@@ -22,6 +23,10 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST
 # From a gate alone to a stream that is read ten times, or waits while others are.
 _GUARD_BUCKETS = (0.0001, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 _CALL_BUCKETS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+# Names come from clients, and each one is a series in memory for as long as the process lives.
+_APP_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_MOST_APPS = 100
+_OTHER = "other"
 
 
 class Metrics:
@@ -71,6 +76,19 @@ class Metrics:
             "candor_guard_seconds", "Time in gate and detector per request",
             buckets=_GUARD_BUCKETS, registry=registry,
         )  # fmt: skip
+        self._app_requests = Counter(
+            "candor_app_requests", "Guarded requests that name their app, by what was done",
+            ["app", "action", "evaluated"], registry=registry,
+        )  # fmt: skip
+        self._app_calls = Counter(
+            "candor_app_upstream_calls", "Upstream calls for requests that name their app",
+            ["app", "purpose"], registry=registry,
+        )  # fmt: skip
+        self._app_tokens = Counter(
+            "candor_app_upstream_tokens", "Tokens of these calls, as far as the upstream told them",
+            ["app", "purpose"], registry=registry,
+        )  # fmt: skip
+        self._apps: set[str] = set()
         self._upstream_errors = Counter(
             "candor_upstream_errors", "Upstream failures by kind", ["kind"], registry=registry,
         )  # fmt: skip
@@ -92,8 +110,14 @@ class Metrics:
         self._call_seconds_of = cache(self._call_seconds.labels)
         self._tokens_of = cache(self._tokens.labels)
 
-    def observe(self, surface: str, outcome: Outcome) -> None:
-        """Count one guarded reply."""
+    def observe(self, surface: str, outcome: Outcome, app: str | None = None) -> None:
+        """Count one guarded reply.
+
+        Args:
+            surface: Name of the format.
+            outcome: Of the reply.
+            app: The name that the request gives its app.
+        """
         self._requests_of(surface, outcome.mode, outcome.action, outcome.evaluated).inc()
         self._guard_seconds.observe(outcome.guard_seconds)
         for label in outcome.labels:
@@ -113,6 +137,22 @@ class Metrics:
             counted = self._tokens_of(attempt.purpose)  # there, with 0, also where none are told
             if tokens := total_tokens(attempt.usage):
                 counted.inc(tokens)
+        if app is not None:
+            self._observe_app(self._app(app), outcome)
+
+    def _observe_app(self, app: str, outcome: Outcome) -> None:
+        self._app_requests.labels(app, outcome.action, outcome.evaluated).inc()
+        for attempt in outcome.attempts:
+            self._app_calls.labels(app, attempt.purpose).inc()
+            self._app_tokens.labels(app, attempt.purpose).inc(total_tokens(attempt.usage) or 0)
+
+    def _app(self, name: str) -> str:
+        """The label of an app: its name, or that of all whose name is odd or comes too late."""
+        if name not in self._apps:
+            if len(self._apps) >= _MOST_APPS or not _APP_NAME.fullmatch(name):
+                return _OTHER
+            self._apps.add(name)
+        return name
 
     def upstream_failed(self, kind: str) -> None:
         """Count a failure of the upstream; `kind` is the exception's name."""

@@ -41,6 +41,8 @@ class Conversation:
         Raises:
             InvalidRequestError: With ``param`` at the part that cannot be read.
         """
+        if messages is None:
+            raise InvalidRequestError("messages is missing", param="messages")
         if isinstance(messages, (str, bytes)) or not isinstance(messages, Sequence):
             kind = type(messages).__name__
             raise InvalidRequestError(f"messages must be a list, not {kind}", param="messages")

@@ -279,7 +279,7 @@ async def test_an_unknown_role(server: ModelServer, ask: Ask) -> None:
 # -- the guard itself ------------------------------------------------------------------------------
 
 WRONG_MESSAGES: dict[str, tuple[Any, str]] = {
-    "None": (None, "messages must be a list, not NoneType"),
+    "None": (None, "messages is missing"),
     "text": ("hello", "messages must be a list, not str"),
     "one message": (CONVERSATION[0], "messages must be a list, not dict"),
     "empty": ([], "messages must not be empty"),

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from candor_proxy.cli.common import Subparsers, add_detector_options
-from candor_proxy.cli.inputs import Entry, empty, entries, need_messages, opened, placed
+from candor_proxy.cli.inputs import Entry, empty, entries, opened, placed
 
 if TYPE_CHECKING:
     from candor_proxy.evaluation import LabelledRow
@@ -120,7 +120,6 @@ def _row(name: str, entry: Entry, only: Collection[tuple[str, str]]) -> Labelled
         source = load_object(entry.body)
         if any(_said(source, key) != value for key, value in only):
             return None
-        need_messages(source)
         return LabelledRow.parse(source, place=f"line {entry.line}", file=name)
     except InvalidRequestError as error:
         raise InvalidRequestError(f"{name} line {entry.line}: {placed(error)}") from None

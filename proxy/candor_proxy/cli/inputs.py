@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import IO, Any, NamedTuple
 
@@ -83,25 +83,12 @@ def each_exchange(name: str, use: Callable[[int, dict[str, Any]], None]) -> int:
         for entry in entries(stream):
             try:
                 source = load_object(entry.body)
-                need_messages(source)
                 use(entry.line, source)
             except (DetectorError, InvalidRequestError) as error:
                 status = complain(f"line {entry.line}: {placed(error)}")
     if entry is None:
         raise empty(name)
     return status
-
-
-def need_messages(source: Mapping[str, Any]) -> None:
-    """Tell an exchange that lacks its messages from one whose messages are none.
-
-    Raises:
-        InvalidRequestError: If it lacks them.
-    """
-    from candor_guard.errors import InvalidRequestError  # noqa: PLC0415 - not for --help
-
-    if "messages" not in source:
-        raise InvalidRequestError("messages is missing", param="messages")
 
 
 def placed(error: Exception) -> str:

@@ -60,7 +60,7 @@ async def client_of(upstream: SlowUpstream, bounds: Bounds) -> AsyncIterator[htt
         yield client
 
 
-async def test_what_is_too_much_gets_a_503() -> None:
+async def test_what_is_too_much_gets_a_503(caplog: pytest.LogCaptureFixture) -> None:
     """One is served, one waits, the third is told at once when to come again; none is lost."""
     upstream = SlowUpstream(answers=2)
     async with client_of(upstream, Bounds(concurrent=1, waiting=1)) as client:
@@ -77,6 +77,8 @@ async def test_what_is_too_much_gets_a_503() -> None:
     assert (third.status_code, third.headers["retry-after"]) == (503, "1")
     assert third.json()["error"]["code"] == "overloaded"
     assert 'candor_invalid_requests_total{status="503"} 1.0' in metrics
+    told = [r.getMessage() for r in caplog.records if r.name == "candor_proxy"]
+    assert told == ["refused a request with 503: this worker is busy"]
 
 
 async def test_own_paths_answer_however_busy() -> None:

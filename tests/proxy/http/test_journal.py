@@ -45,6 +45,22 @@ async def test_what_passes_and_fails_is_a_warning(caplog: pytest.LogCaptureFixtu
     assert line == f"no reply to {number}: UpstreamUnreachableError host:1"
 
 
+async def test_refusals_are_counted_apart_from_failures(caplog: pytest.LogCaptureFixture) -> None:
+    """The first refusal and the first failure of a second each have a line; no count is mixed up."""
+    now = 100.0
+    journal = Journal("host:1", lambda: now)
+    for _ in range(3):
+        journal.overloaded()
+    journal.no_reply("r0", UpstreamUnreachableError("secret"))
+    now += 1
+    journal.overloaded()
+    assert ours(caplog) == [
+        "refused a request with 503: this worker is busy",
+        "no reply to r0: UpstreamUnreachableError host:1",
+        "refused a request with 503: this worker is busy (and 2 more since the last such line)",
+    ]
+
+
 async def test_a_flood_is_one_line_a_second(caplog: pytest.LogCaptureFixture) -> None:
     """Failures within a second are counted, and the next line says how many there were."""
     now = 100.0
@@ -74,7 +90,7 @@ async def test_a_decision_is_a_line(caplog: pytest.LogCaptureFixture) -> None:
     assert response.headers["x-candor-action"] == "regenerate"
     assert record.levelno == logging.INFO
     assert re.fullmatch(
-        rf"reply to {number}: surface=chat model=\S+ action=regenerate labels=capitulation "
+        rf"reply to {number}: app=- surface=chat model=\S+ action=regenerate labels=capitulation "
         rf"score={score} probe=- calls=2 ms=\d+",
         record.getMessage(),
     )
