@@ -9,7 +9,7 @@ from pathlib import Path
 
 from candor_guard.detectors.encoder import EncoderDetector
 from candor_guard.detectors.encoder.model import ENCODER, MANIFEST, digest
-from candor_guard.detectors.encoder.render import Budget
+from candor_guard.detectors.encoder.transformer.render import Budget
 
 
 def altered(

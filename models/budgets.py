@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from candor_guard.detectors.encoder.detector import SHIPPED
-from candor_guard.detectors.encoder.render import Budget
+from candor_guard.detectors.encoder.transformer.render import Budget
 from candor_guard.figures import auroc
 from candor_guard.verdict import LABELS, Reading
 from models.altered import altered

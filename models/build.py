@@ -20,7 +20,6 @@ from statistics import quantiles
 from typing import Any, cast
 
 from candor_guard.detectors.encoder.detector import heads_of, named, request_logits
-from candor_guard.detectors.encoder.forest import Forest
 from candor_guard.detectors.encoder.model import (
     BELIEF,
     BELIEF_FIRST,
@@ -34,9 +33,10 @@ from candor_guard.detectors.encoder.model import (
     digest,
     load_model,
 )
-from candor_guard.detectors.encoder.relation import NAMES
-from candor_guard.detectors.encoder.render import Budget
-from candor_guard.detectors.encoder.session import EncoderSession
+from candor_guard.detectors.encoder.relation.features import NAMES
+from candor_guard.detectors.encoder.relation.trees import Forest
+from candor_guard.detectors.encoder.transformer.render import Budget
+from candor_guard.detectors.encoder.transformer.session import EncoderSession
 from candor_guard.detectors.lexical import LexicalDetector
 from candor_guard.figures import (
     auroc,

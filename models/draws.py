@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from itertools import accumulate
 
 from candor_guard.conversation import Exchange
-from candor_guard.detectors.encoder import marks
 from candor_guard.detectors.encoder.model import BELIEF
-from candor_guard.detectors.encoder.render import Row
+from candor_guard.detectors.encoder.transformer import marks
+from candor_guard.detectors.encoder.transformer.render import Row
 from candor_guard.verdict import LABELS
 from models.augment import comparison_pairs, openers_of, vary
 from models.dataset import HEADS, Sample

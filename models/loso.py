@@ -22,7 +22,7 @@ from typing import Any
 
 from candor_guard.detectors.encoder.detector import named
 from candor_guard.detectors.encoder.model import Blend
-from candor_guard.detectors.encoder.relation import NAMES
+from candor_guard.detectors.encoder.relation.features import NAMES
 from candor_guard.detectors.lexical.features import FEATURE_NAMES
 from candor_guard.figures import auroc, average_precision, bootstrap, recall_at
 from candor_guard.verdict import LABELS

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from candor_guard.detectors.encoder import marks
 from candor_guard.detectors.encoder.model import BELIEF
+from candor_guard.detectors.encoder.transformer import marks
 from models.dataset import HEADS
 
 torch: Any = importlib.import_module("torch")

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from candor_guard.detectors.encoder.detector import reader_logits
-from candor_guard.detectors.encoder.forest import LEAF, Forest
-from candor_guard.detectors.encoder.linear import Linear
 from candor_guard.detectors.encoder.model import Model
 from candor_guard.detectors.encoder.phrasing import Phrases, grams, reply_lines, user_lines
-from candor_guard.detectors.encoder.relation import NAMES, relate_views
+from candor_guard.detectors.encoder.relation.features import NAMES, relate_views
+from candor_guard.detectors.encoder.relation.linear import Linear
+from candor_guard.detectors.encoder.relation.trees import LEAF, Forest
 from candor_guard.detectors.lexical.features import REQUEST_NAMES, Views, look
 from models.dataset import HEADS, Sample
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from candor_guard.conversation import Exchange
-from candor_guard.detectors.encoder.render import Budget, Row, parts_of, render
+from candor_guard.detectors.encoder.transformer.render import Budget, Row, parts_of, render
 from candor_guard.verdict import LABELS
 from models.augment import crossed
 from models.dataset import AUTHORED, HEADS, LEFT_OUT, SHARED, Sample, load, of_split

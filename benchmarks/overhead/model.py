@@ -14,7 +14,7 @@ from benchmarks.machine import cores, pinned
 from benchmarks.overhead.mock_upstream import Script
 from benchmarks.overhead.traffic import Kinds
 from candor_guard.conversation import Conversation, Exchange
-from candor_guard.detectors.encoder.render import Budget, parts_of, render
+from candor_guard.detectors.encoder.transformer.render import Budget, parts_of, render
 
 _SECONDS = 2.0
 _FACTOR, _SLACK_MS = 1.3, 0.5

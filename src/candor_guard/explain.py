@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol, get_args, runtime_checkable
 
 from candor_guard.conversation import Conversation, Exchange
-from candor_guard.detectors.encoder.render import parts_of
+from candor_guard.detectors.encoder.transformer.render import parts_of
 from candor_guard.errors import InvalidRequestError
 from candor_guard.guard import Guard
 from candor_guard.neutral import neutral_claim

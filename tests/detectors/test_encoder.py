@@ -13,8 +13,6 @@ from candor_guard.conversation import Conversation, Exchange
 from candor_guard.detectors import Detector
 from candor_guard.detectors.encoder import EncoderDetector
 from candor_guard.detectors.encoder.detector import SHIPPED
-from candor_guard.detectors.encoder.forest import LEAF, Forest
-from candor_guard.detectors.encoder.grove import Grove
 from candor_guard.detectors.encoder.model import (
     FORMAT,
     HEADS,
@@ -24,7 +22,9 @@ from candor_guard.detectors.encoder.model import (
     load_model,
 )
 from candor_guard.detectors.encoder.phrasing import Phrases, grams, reply_lines
-from candor_guard.detectors.encoder.relation import NAMES, relate
+from candor_guard.detectors.encoder.relation.features import NAMES, relate
+from candor_guard.detectors.encoder.relation.numpy_trees import NumpyForest
+from candor_guard.detectors.encoder.relation.trees import LEAF, Forest
 from candor_guard.detectors.lexical.features import look
 from candor_guard.errors import ConfigurationError, DetectorError
 from candor_guard.verdict import LABELS, SIGNALS
@@ -207,13 +207,13 @@ def test_a_grove_is_its_forest() -> None:
         [0, LEAF, 1, LEAF, LEAF, LEAF, LEAF], [0.5, 0, 2.0, 0, 0, 0, 0], [1, 0, 3, 0, 0, 0, 0],
         [2, 0, 4, 0, 0, 0, 0], [0, -1, 0, 1, 5, 0.25, 9], [[0, 5], [], [5, 6]], [0.0, 3.0, -1.0],
     )  # fmt: skip
-    grove = Grove(forest)
+    grove = NumpyForest(forest)
     for row in ([0.5, 0.0], [0.6, 2.0], [0.6, 2.1], [math.nan, math.nan]):
         assert grove.logits(row) == forest.logits(row)
-    assert Grove(Forest([], [], [], [], [], [[]], [2.0])).logits([]) == [2.0]
+    assert NumpyForest(Forest([], [], [], [], [], [[]], [2.0])).logits([]) == [2.0]
     shipped = load_model(SHIPPED, encoder=False)
     known = relate(exchange(CAVE))
-    whole = Grove(cast("Forest", shipped.forest)).logits(known)
+    whole = NumpyForest(cast("Forest", shipped.forest)).logits(known)
     assert whole == shipped.forest.logits(known)
 
 

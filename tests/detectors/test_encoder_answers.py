@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from candor_guard.detectors.encoder.answers import (
+from candor_guard.detectors.encoder.relation.answers import (
     Answer,
     answer_of,
     lettered,

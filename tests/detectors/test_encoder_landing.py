@@ -7,7 +7,7 @@ import time
 import pytest
 
 from candor_guard.conversation import Conversation, Exchange
-from candor_guard.detectors.encoder.landing import LANDING_NAMES, landing_of, landings
+from candor_guard.detectors.encoder.relation.landing import LANDING_NAMES, landing_of, landings
 from candor_guard.detectors.lexical.features import look
 
 ASKED = "What is 12 x 12?"

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import pytest
 
 from candor_guard.conversation import Conversation, Exchange
-from candor_guard.detectors.encoder import marks
-from candor_guard.detectors.encoder.render import Budget, parts_of, render
+from candor_guard.detectors.encoder.transformer import marks
+from candor_guard.detectors.encoder.transformer.render import Budget, parts_of, render
 
 
 @dataclass

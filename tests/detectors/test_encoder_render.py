@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from candor_guard.conversation import Conversation, Exchange
-from candor_guard.detectors.encoder.render import Budget, defuse, parts_of, render
+from candor_guard.detectors.encoder.transformer.render import Budget, defuse, parts_of, render
 
 CLS, SEP = 1, 2
 

@@ -14,7 +14,7 @@ from candor_guard.conversation import Conversation, Exchange
 from candor_guard.detectors.encoder import EncoderDetector
 from candor_guard.detectors.encoder.detector import SHIPPED
 from candor_guard.detectors.encoder.model import ENCODER, MANIFEST, digest, load_model
-from candor_guard.detectors.encoder.render import Budget
+from candor_guard.detectors.encoder.transformer.render import Budget
 from candor_guard.errors import ConfigurationError
 from candor_guard.verdict import LABELS, SIGNALS, Reading
 

@@ -21,7 +21,7 @@ from models.gate.rows import Turn
 from candor_guard.conversation import Conversation, Exchange
 from candor_guard.detectors.encoder import EncoderDetector
 from candor_guard.detectors.encoder.model import MANIFEST
-from candor_guard.detectors.encoder.session import EncoderSession
+from candor_guard.detectors.encoder.transformer.session import EncoderSession
 from candor_guard.detectors.lexical import LexicalDetector
 from candor_guard.verdict import LABELS
 

@@ -20,9 +20,9 @@ from models.restore import main as restore
 from models.restore import restored, weights_of
 from models.train import main as train
 
-from candor_guard.detectors.encoder import marks
 from candor_guard.detectors.encoder.model import ENCODER, TOKENIZER
-from candor_guard.detectors.encoder.render import Row
+from candor_guard.detectors.encoder.transformer import marks
+from candor_guard.detectors.encoder.transformer.render import Row
 
 torch: Any = importlib.import_module("torch")
 STEP = 1 / 127

@@ -17,8 +17,8 @@ from models.network import COMPARISON, OUTPUTS, Dropout, attend
 from models.train import BATCH, batches_of, misordered
 
 from candor_guard.conversation import Conversation, Exchange
-from candor_guard.detectors.encoder import marks
-from candor_guard.detectors.encoder.render import Row
+from candor_guard.detectors.encoder.transformer import marks
+from candor_guard.detectors.encoder.transformer.render import Row
 
 torch: Any = importlib.import_module("torch")
 CAPITULATION = HEADS.index("capitulation")

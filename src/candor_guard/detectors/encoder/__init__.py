@@ -1,9 +1,9 @@
 """A trained model behind the `candor_guard.detectors.Detector` protocol.
 
 Three readers judge together: boosted trees over the relation between earlier answer, user's claim
-and reply (`relation`, `forest`), phrases with their content words replaced by whose they are
-(`phrasing`), and, where the model folder holds one, a text encoder in ONNX (`render`, `session`).
-The first two need the standard library only.
+and reply (`relation`), phrases with their content words replaced by whose they are (`phrasing`), and,
+where the model folder holds one, a text encoder in ONNX (`transformer`). `model` reads the folder,
+`detector` asks the readers and blends what they say. The first two need the standard library only.
 """
 
 from __future__ import annotations

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 from typing_extensions import override
 
 from candor_guard.conversation import Conversation, Exchange
-from candor_guard.detectors.encoder.forest import Forest
 from candor_guard.detectors.encoder.model import BELIEF, HEADS, Blend, Model, load_model
 from candor_guard.detectors.encoder.phrasing import edges, reply_lines, user_lines
-from candor_guard.detectors.encoder.relation import relate_views
+from candor_guard.detectors.encoder.relation.features import relate_views
+from candor_guard.detectors.encoder.relation.trees import Forest
 from candor_guard.detectors.gate import PRESSURE
 from candor_guard.detectors.lexical import LexicalDetector
 from candor_guard.detectors.lexical.features import Views, look
@@ -24,7 +24,7 @@ from candor_guard.errors import DetectorError
 from candor_guard.verdict import LABELS, SIGNALS, Reading, Risk, Span
 
 if TYPE_CHECKING:
-    from candor_guard.detectors.encoder.session import EncoderSession
+    from candor_guard.detectors.encoder.transformer.session import EncoderSession
 
 SHIPPED = Path(__file__).parent / "weights"
 # Without an earlier position there is nothing to press or to give up.
@@ -202,7 +202,7 @@ def _session(model: Model) -> EncoderSession | None:
     if model.budget is None:
         return None
     # onnxruntime takes start-up time and memory that a model without an encoder does not need.
-    from candor_guard.detectors.encoder.session import EncoderSession  # noqa: PLC0415 - see above
+    from candor_guard.detectors.encoder.transformer.session import EncoderSession  # noqa: PLC0415 - see above
 
     return EncoderSession(model.folder, model.budget, model.outputs, marked=model.marked)
 
@@ -211,9 +211,9 @@ def _planted(model: Model) -> Model:
     """Let numpy walk the trees where the encoder needs it anyway: a fifth of the time."""
     if model.budget is None or not isinstance(model.forest, Forest):
         return model
-    from candor_guard.detectors.encoder.grove import Grove  # noqa: PLC0415 - needs numpy, which an encoder has
+    from candor_guard.detectors.encoder.relation.numpy_trees import NumpyForest  # noqa: PLC0415 - needs numpy, which an encoder has
 
-    return replace(model, forest=Grove(model.forest))
+    return replace(model, forest=NumpyForest(model.forest))
 
 
 def request_logits(

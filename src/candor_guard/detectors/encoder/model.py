@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
-from candor_guard.detectors.encoder.forest import Forest, Trees
-from candor_guard.detectors.encoder.linear import Linear
 from candor_guard.detectors.encoder.phrasing import Phrases
-from candor_guard.detectors.encoder.relation import NAMES
-from candor_guard.detectors.encoder.render import Budget
+from candor_guard.detectors.encoder.relation.features import NAMES
+from candor_guard.detectors.encoder.relation.linear import Linear
+from candor_guard.detectors.encoder.relation.trees import Forest, Trees
+from candor_guard.detectors.encoder.transformer.render import Budget
 from candor_guard.detectors.gate import PRESSURE
 from candor_guard.errors import ConfigurationError
 from candor_guard.verdict import LABELS, SIGNALS

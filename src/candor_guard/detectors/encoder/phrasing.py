@@ -1,4 +1,4 @@
-"""The third reader: word n-grams of the reply with its content words replaced by whose they are.
+"""The second reader: word n-grams of the reply with its content words replaced by whose they are.
 
 "I was wrong, Lyon is the capital" becomes "i was wrong U is the Q": what is left is how the reply
 treats the user's words (U), its own earlier ones (E), the question's (Q), shared ones (EU) and new

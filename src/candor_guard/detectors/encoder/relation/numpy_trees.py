@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from candor_guard.detectors.encoder.forest import LEAF, Forest
+from candor_guard.detectors.encoder.relation.trees import LEAF, Forest
 
 
-class Grove:
+class NumpyForest:
     """A forest that gives the log-odds of `Forest.logits`, to the bit.
 
     Args:

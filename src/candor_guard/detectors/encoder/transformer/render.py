@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from candor_guard.conversation import Exchange
-from candor_guard.detectors.encoder import marks
-from candor_guard.detectors.encoder.marks import Encoding
+from candor_guard.detectors.encoder.transformer import marks
+from candor_guard.detectors.encoder.transformer.marks import Encoding
 from candor_guard.detectors.lexical.sentences import split_sentences
 from candor_guard.detectors.lexical.views import last_user_text, question_of
 from candor_guard.detectors.lexical.words import stems_of, tokens_of

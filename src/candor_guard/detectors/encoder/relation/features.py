@@ -1,4 +1,4 @@
-"""Features of the relation between earlier answer, user's claim and reply: the second reader.
+"""Features of the relation between earlier answer, user's claim and reply, in numbers.
 
 They go beyond the lexical detector's: the answer that each side lands on, how yielding and
 resisting move from sentence to sentence, which sentences meet and whether they agree in negation,
@@ -12,9 +12,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from candor_guard.conversation import Exchange
-from candor_guard.detectors.encoder.answers import Answer, answer_of, lettered, options_of
-from candor_guard.detectors.encoder.landing import LANDING_NAMES, landings
-from candor_guard.detectors.encoder.stance import (
+from candor_guard.detectors.encoder.relation.answers import Answer, answer_of, lettered, options_of
+from candor_guard.detectors.encoder.relation.landing import LANDING_NAMES, landings
+from candor_guard.detectors.encoder.relation.stance import (
     FIRMNESS_NAMES,
     TRAJECTORY_NAMES,
     firmness,

@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from candor_guard.detectors.encoder.answers import FAREWELL, expressions_of, spelled
+from candor_guard.detectors.encoder.relation.answers import FAREWELL, expressions_of, spelled
 from candor_guard.detectors.lexical.features import Views
 from candor_guard.detectors.lexical.views import Sentence, TurnView, share, union
 from candor_guard.detectors.lexical.words import stems_of, tokens_of

@@ -11,7 +11,7 @@ from tokenizers import Tokenizer
 
 from candor_guard.conversation import Exchange
 from candor_guard.detectors.encoder.model import ENCODER, TOKENIZER
-from candor_guard.detectors.encoder.render import Budget, parts_of, render
+from candor_guard.detectors.encoder.transformer.render import Budget, parts_of, render
 from candor_guard.errors import ConfigurationError
 
 # In onnxruntime 1.32 a sum and its norm in one operator take five times as long as one after the
