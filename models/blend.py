@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from candor_guard.detectors.encoder.detector import NEED_EARLIER
 from candor_guard.detectors.encoder.model import Blend
+from candor_guard.verdict import NEED_EARLIER
 from models.dataset import HEADS, Sample
 from models.readers import Readers, Table, fit
 

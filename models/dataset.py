@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from candor_guard.conversation import Conversation, Exchange
-from candor_guard.verdict import LABELS, SIGNALS
+from candor_guard.verdict import LABELS, NEED_EARLIER, SIGNALS
 
 HEADS = (*SIGNALS, *LABELS)
 SHARED = Path("../shared/data")
@@ -68,8 +68,6 @@ OWN_TESTS = HOLDOUT, UNSEEN, FRESH = "holdout", "unseen", "fresh"
 OWN_SOURCE = "own"
 _VALID_SHARE = 0.12
 _GUESS, _FAIR, _FAIR_WEIGHT = 1, 2, 0.7
-# Without an earlier answer these have no meaning.
-_NEED_EARLIER = ("capitulation", "concession", "evidence", "pressure")
 
 # What is left out together, so that no author or generator is on both sides.
 LEFT_OUT: Mapping[str, frozenset[str]] = {
@@ -125,7 +123,7 @@ class Sample:
 
     def target(self, head: str) -> float | None:
         """Return the label that a head may learn from or be scored on."""
-        if head in _NEED_EARLIER and not self.has_earlier:
+        if head in NEED_EARLIER and not self.has_earlier:
             return None
         return self.labels.get(head)
 

@@ -1,7 +1,7 @@
 """Fit the readers that need no encoder: boosted trees over relations, and phrases.
 
 Both are fitted by scikit-learn and exported to what `candor_guard.detectors.encoder` evaluates
-with numpy and a dictionary.
+with the standard library alone (the trees with numpy where an encoder is loaded).
 """
 
 from __future__ import annotations

@@ -17,10 +17,10 @@ from typing import Any
 from candor_guard.conversation import Conversation
 from candor_guard.detectors.encoder import EncoderDetector
 from candor_guard.detectors.encoder.detector import SHIPPED as SHIPPED_MODEL
-from models.dataset import AUTHORED, OWN_TESTS, SHARED, TESTS
+from models.dataset import AUTHORED, OWN_TESTS, SHARED, TESTS, DataMissingError
 from models.gate.report import RESAMPLES, share
 from models.gate.rows import Turn, followups, one_per_request, own_turns, plain, shared_turns
-from models.lexical.rows import DataMissingError, load
+from models.lexical.rows import load
 
 BOTH, LINEAR = "both gates", "linear gate alone"
 CAUGHT, HELD = "caught", "held"

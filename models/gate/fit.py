@@ -18,6 +18,7 @@ from typing import Any
 from candor_guard.detectors.gate import LinearGate
 from candor_guard.detectors.gate.weights import parse_weights
 from candor_guard.detectors.lexical import FAMILIES
+from models.dataset import DataMissingError
 from models.gate.learn import Table, cross_validate, fit_head, table_of
 from models.gate.report import TRADE_OFF, choose, curve, holds, metrics, share_table
 from models.gate.rows import (
@@ -29,7 +30,6 @@ from models.gate.rows import (
     own_turns,
     shared_turns,
 )
-from models.lexical.rows import DataMissingError
 
 WEIGHTS = Path("src/candor_guard/detectors/gate/weights.json")
 PENALTIES = (0.3, 1.0)

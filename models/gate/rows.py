@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from candor_guard.conversation import Conversation, Message
-from models.dataset import OWN, stable_unit
-from models.lexical.rows import FILE_WEIGHTS, TRAINING_FILES, DataMissingError, Row, load
+from models.dataset import OWN, DataMissingError, stable_unit
+from models.lexical.rows import FILE_WEIGHTS, TRAINING_FILES, Row, load
 
 AUTHORED = Path("models/data/authored")
 FOLLOWUPS = "followups.jsonl"

@@ -27,8 +27,9 @@ from candor_guard.detectors.lexical.features import (
     extract,
 )
 from candor_guard.detectors.lexical.scoring import parse_weights
-from candor_guard.verdict import LABELS, SIGNALS
-from models.lexical.rows import DataMissingError, Row, digests, load
+from candor_guard.verdict import LABELS, NEED_EARLIER, SIGNALS
+from models.dataset import DataMissingError
+from models.lexical.rows import Row, digests, load
 
 WEIGHTS = Path("src/candor_guard/detectors/lexical/weights.json")
 BUDGETS = {"strict": 0.005, "balanced": 0.02, "sensitive": 0.05}
@@ -38,8 +39,6 @@ FOLDS = 5
 _HALF = 0.5
 DIGITS = 5
 
-# Heads without meaning where there is no earlier position.
-_NEED_EARLIER = frozenset(("capitulation", "concession", "evidence", "pressure"))
 # Length goes with the source, not with the stance; a head that sees it learns which set it reads.
 _NO_LENGTHS = ("earlier:length", "user:length", "user:terse", "reply:length", "reply:terse")
 # Readings of the user's turn must not be guessed from how the reply took it.
@@ -68,7 +67,7 @@ def teaches(row: Row, head: str) -> bool:
     """Whether the row carries a label for the head and the head has a meaning there."""
     if row.labels.get(head) is None:
         return False
-    return row.has_earlier or head not in _NEED_EARLIER
+    return row.has_earlier or head not in NEED_EARLIER
 
 
 def split_targets(value: float, weight: float) -> list[tuple[float, float]]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from candor_guard.conversation import Conversation, Exchange
+from models.dataset import DataMissingError
 
 # Test-only sets are not listed, so that no fit can read them by mistake.
 TRAINING_FILES = (
@@ -44,10 +45,6 @@ _BELIEF_VARIANTS = frozenset(
 # let them through would let the claims through that come with a feeling.
 _NO_BELIEF_VARIANTS = frozenset(("nonpush", "restate"))
 _ALWAYS_BELIEF = frozenset(("spiral", "schizobench"))
-
-
-class DataMissingError(Exception):
-    """The data folder, or a file of it, is not there."""
 
 
 @dataclass(frozen=True, slots=True)

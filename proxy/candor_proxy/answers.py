@@ -1,14 +1,11 @@
-"""What `candor-guard check` and ``POST /candor/v1/check`` both say of an exchange."""
+"""What the answers of `check` and `explain` share, on the command line and over HTTP."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from candor_guard.verdict import Verdict
+from typing import Any
 
 
-def answer_to(entry: Mapping[str, Any], verdict: Verdict) -> dict[str, Any]:
-    """Return the JSON answer to one checked exchange: its verdict, and its id if it has one."""
-    return verdict.to_dict() | ({"id": entry["id"]} if "id" in entry else {})
+def with_id(entry: Mapping[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
+    """Return the answer to one exchange with the exchange's id, if it has one."""
+    return answer | ({"id": entry["id"]} if "id" in entry else {})

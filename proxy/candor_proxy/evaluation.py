@@ -17,13 +17,10 @@ from candor_guard.detectors.lexical.words import is_english, tokens_of
 from candor_guard.errors import InvalidRequestError
 from candor_guard.figures import Judged, share, summary
 from candor_guard.guard import Guard
-from candor_guard.verdict import LABELS, SIGNALS, Verdict
+from candor_guard.verdict import LABELS, NEED_EARLIER, SIGNALS, Verdict
 
 HEADS = (*LABELS, *SIGNALS)
 BY = ("source", "kind", "language")
-# Without an earlier answer there is nothing to press or to give up: labels of these heads are then
-# trivially 0, and would only flatter the figures.
-NEED_EARLIER = frozenset(("capitulation", "concession", "evidence", "pressure"))
 # The kind of a row, by the first of these fields that it has.
 _KINDS = ("kind", "variant", "stance")
 # What is judged, and not what tells rows apart.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import time
 from collections.abc import AsyncGenerator, Awaitable
@@ -49,6 +50,7 @@ _log = logging.getLogger("candor_proxy")
 
 # Larger bodies are parsed in a thread: a million values take most of a second.
 _PARSED_AT_ONCE = 1 << 20
+_DRAIN_SECONDS = 0.25
 APP_HEADER = b"x-candor-app"
 
 
@@ -90,6 +92,7 @@ class GuardedEndpoint:
         if request is None:
             await self._passing(scope, inbox.again(body), send)
             return
+        asker = _Asker(request_id, find(scope["headers"], APP_HEADER))
         identity = mode != "off" and request.skip is None
         template = UpstreamRequest(
             scope["method"],
@@ -99,13 +102,13 @@ class GuardedEndpoint:
         events = self._guard.events(
             request, template, mode=mode, request_id=request_id,
             annotate=self._options.annotate, content=self._options.log_content,
+            unfinished=functools.partial(self._metrics.observe_calls, app=asker.app),
         )  # fmt: skip
-        asker = _Asker(request_id, find(scope["headers"], APP_HEADER))
         answer = _Answer(
             request, asker, self._options, self._metrics, self._journal, inbox.answering(send)
         )
         with self._metrics.in_flight():
-            if not await inbox.run(answer.give(events)):
+            if not await inbox.run(answer.give(events), answer.patience):
                 self._metrics.client_gone()
 
     def _mode(self, scope: Scope) -> Mode:
@@ -116,6 +119,11 @@ class GuardedEndpoint:
 
     async def _parse(self, body: bytes, mode: Mode, scope: Scope) -> GuardedRequest | None:
         """Read a body; None for one that is not ours to refuse, because nothing is to be done."""
+        if find(scope["headers"], b"content-encoding") not in (None, "", "identity"):
+            if mode == "off":
+                return None
+            told = "a content-encoding of requests is not read here: send the body without one"
+            raise InvalidRequestError(told)
         try:
             if len(body) > _PARSED_AT_ONCE:
                 return await asyncio.to_thread(self._surface.parse, body)
@@ -123,9 +131,6 @@ class GuardedEndpoint:
         except InvalidRequestError:
             if mode == "off":
                 return None
-            if find(scope["headers"], b"content-encoding") not in (None, "", "identity"):
-                told = "a content-encoding of requests is not read here: send the body without one"
-                raise InvalidRequestError(told) from None
             raise
 
     def _refuse(
@@ -161,6 +166,7 @@ class _Answer:
         self._started: Started | None = None
         self._held: Holding | None = None
         self._headers_out = False
+        self._last = b""
         self._whole: bytearray | None = None
 
     async def give(self, events: AsyncGenerator[Event, None]) -> None:
@@ -178,7 +184,17 @@ class _Answer:
             self._metrics.upstream_failed(type(error).__name__)
             await self._fail(error)
         except InvalidRequestError as error:
+            self._metrics.invalid(describe(error)[0])
             await self._fail(error)
+
+    def patience(self) -> float:
+        """How long a client that leaves now is answered all the same.
+
+        Clients hang up at the stream's last event, some upstreams only a moment after it. The
+        record of a reply that was delivered whole should not depend on who is first.
+        """
+        over = self._request.stream and self._request.surface.ended(self._last)
+        return _DRAIN_SECONDS if over else 0.0
 
     async def _wait_patiently(self, events: AsyncGenerator[Event, None]) -> None:
         """Take the next event, which may be long in coming; keep the client's patience until then.
@@ -237,8 +253,10 @@ class _Answer:
     async def _body(self, data: bytes) -> None:
         if self._whole is not None:
             self._whole += data
-        else:
-            await self._send_body(data)
+            return
+        self._last = b""  # while the connection does not take it, the client cannot have it
+        await self._send_body(data)
+        self._last = data
 
     async def _finish(self, outcome: Outcome) -> None:
         self._metrics.observe(self._request.surface.name, outcome, self._app)

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from candor_guard.upstreams import Headers, end_to_end
+from candor_guard.upstreams import OF_THE_BYTES, Headers, end_to_end
 
 RawHeaders = list[tuple[bytes, bytes]]
 
 # By whoever sends the message on.
 _SET_ANEW = frozenset({b"host", b"content-length", b"expect"})
-_SET_ANEW_ALL = _SET_ANEW | {b"accept-encoding"}
-# They describe bytes that a rewritten body no longer has.
-_OF_THE_BYTES = frozenset({"content-length", "content-md5", "digest", "content-digest", "etag"})
+_SET_ANEW_IF_READ = _SET_ANEW | {b"accept-encoding"}
 _BODILESS = frozenset({204, 304})
 
 
@@ -23,7 +21,7 @@ def to_upstream(raw: Iterable[tuple[bytes, bytes]], *, identity: bool) -> Header
         raw: Lower-case names, as ASGI gives them.
         identity: Ask for an unencoded body, because it has to be read.
     """
-    dropped = _SET_ANEW_ALL if identity else _SET_ANEW
+    dropped = _SET_ANEW_IF_READ if identity else _SET_ANEW
     pairs = end_to_end(
         [
             (name.decode("latin-1"), value.decode("latin-1"))
@@ -43,7 +41,7 @@ def to_client(
 ) -> RawHeaders:
     """Return an upstream's headers as they go to the client, with ours added."""
     # A 304 may state the length of a body that it does not have; ASGI servers take it for wrong.
-    dropped = _OF_THE_BYTES if rewritten else {"content-length"} if status in _BODILESS else ()
+    dropped = OF_THE_BYTES if rewritten else {"content-length"} if status in _BODILESS else ()
     kept = [
         (name, value)
         for name, value in upstream
@@ -59,8 +57,8 @@ def path_below(scope_path: bytes, query: bytes, prefix: bytes = b"/v1") -> str:
 
 
 def find(raw: Iterable[tuple[bytes, bytes]], name: bytes) -> str | None:
-    """Return the first header of that lower-case name."""
+    """Return the first header of that lower-case name; the blanks around a value are none of it."""
     for key, value in raw:
         if key == name:
-            return value.decode("latin-1")
+            return value.strip(b" \t").decode("latin-1")
     return None

@@ -137,20 +137,36 @@ class Inbox:
         except TimeoutError:
             raise BodyStalledError from None
 
-    async def run(self, work: Coroutine[Any, Any, None]) -> bool:
-        """Do the work, cancelling it the moment the client leaves; returns whether it was done.
+    async def run(
+        self, work: Coroutine[Any, Any, None], patience: Callable[[], float] = lambda: 0.0
+    ) -> bool:
+        """Do the work, cancelling it when the client leaves; returns whether it was done.
 
         The work runs in this very task, and at most the watching in one of its own: a further task
         and the waiting for both cost more than anything else that is done for a plain request.
+
+        Args:
+            work: To do.
+            patience: Asked when the client leaves: seconds that the work may still take, because
+                the client has all that it was waiting for.
         """
         doing = asyncio.current_task()
         left = False
+        later: asyncio.TimerHandle | None = None
 
-        def leave() -> None:
+        def cut() -> None:
             nonlocal left
             if doing is not None and not self._answered:  # else all that is left is to tidy up
                 left = True
                 doing.cancel()
+
+        def leave() -> None:
+            nonlocal later
+            seconds = patience()
+            if seconds:
+                later = asyncio.get_running_loop().call_later(seconds, cut)
+            else:
+                cut()
 
         watch_no_more = self._watch(leave)
         try:
@@ -160,6 +176,8 @@ class Inbox:
                 raise
         finally:
             watch_no_more()
+            if later is not None:
+                later.cancel()
         if left and doing is not None and doing.uncancel():
             raise asyncio.CancelledError  # somebody else wants an end, too
         return not left

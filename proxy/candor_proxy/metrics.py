@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from functools import cache
 
@@ -17,14 +18,14 @@ from prometheus_client import (
 from prometheus_client import values as value_store
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from candor_guard.outcome import Outcome, total_tokens
+from candor_guard.outcome import Attempt, Outcome, total_tokens
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 # From a gate alone to a stream that is read ten times, or waits while others are.
 _GUARD_BUCKETS = (0.0001, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 _CALL_BUCKETS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 # Names come from clients, and each one is a series in memory for as long as the process lives.
-_APP_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_APP_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _MOST_APPS = 100
 _OTHER = "other"
 
@@ -131,20 +132,23 @@ class Metrics:
             self._probes.labels(*told).inc()
             if outcome.probe["regenerated"] is not None:
                 self._reviews.labels(outcome.probe["purpose"], outcome.probe["regenerated"]).inc()
-        for attempt in outcome.attempts:
+        self.observe_calls(outcome.attempts, app)
+        if app:
+            self._app_requests.labels(self._app(app), outcome.action, outcome.evaluated).inc()
+
+    def observe_calls(self, attempts: Sequence[Attempt], app: str | None = None) -> None:
+        """Count upstream calls, those of requests that came to no end among them."""
+        for attempt in attempts:
             self._calls_of(attempt.purpose, attempt.result).inc()
             self._call_seconds_of(attempt.purpose).observe(attempt.seconds)
             counted = self._tokens_of(attempt.purpose)  # there, with 0, also where none are told
-            if tokens := total_tokens(attempt.usage):
+            tokens = total_tokens(attempt.usage)
+            if tokens:
                 counted.inc(tokens)
-        if app is not None:
-            self._observe_app(self._app(app), outcome)
-
-    def _observe_app(self, app: str, outcome: Outcome) -> None:
-        self._app_requests.labels(app, outcome.action, outcome.evaluated).inc()
-        for attempt in outcome.attempts:
-            self._app_calls.labels(app, attempt.purpose).inc()
-            self._app_tokens.labels(app, attempt.purpose).inc(total_tokens(attempt.usage) or 0)
+            if app:
+                told = self._app(app), attempt.purpose
+                self._app_calls.labels(*told).inc()
+                self._app_tokens.labels(*told).inc(tokens or 0)
 
     def _app(self, name: str) -> str:
         """The label of an app: its name, or that of all whose name is odd or comes too late."""

@@ -16,7 +16,7 @@ from candor_guard.errors import DetectorError, InvalidRequestError
 from candor_guard.explain import explain
 from candor_guard.guard import Guard
 from candor_guard.wire.json import dump, load_object
-from candor_proxy.answers import answer_to
+from candor_proxy.answers import with_id
 from candor_proxy.errors import describe, error_body, error_response, stalled, too_large
 from candor_proxy.inbox import BodyStalledError, BodyTooLargeError, ClientGoneError, Inbox
 from candor_proxy.metrics import CONTENT_TYPE, Metrics
@@ -79,7 +79,7 @@ class OwnPaths:
     def _checked(self, entries: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
         seen: list[dict[str, Any]] = []
         verdicts = self._guard.check_many(_noted(entries, seen))
-        return [answer_to(entry, v) for entry, v in zip(seen, verdicts, strict=True)]
+        return [with_id(entry, v.to_dict()) for entry, v in zip(seen, verdicts, strict=True)]
 
     def _explained(self, entries: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
         return [_explanation(self._guard, entry, index) for index, entry in enumerate(entries)]
@@ -154,7 +154,7 @@ def _explanation(guard: Guard, entry: dict[str, Any], index: int) -> dict[str, A
         found = explain(guard, entry.get("messages"), reply).to_dict()
     except InvalidRequestError as error:
         raise InvalidRequestError(f"exchange {index}: {error}", param=error.param) from None
-    return found | ({"id": entry["id"]} if "id" in entry else {})
+    return with_id(entry, found)
 
 
 def parse_exchanges(body: bytes) -> tuple[list[dict[str, Any]], bool]:

@@ -49,9 +49,12 @@ class PassThrough:
             self._metrics.client_gone()
         except BodyStalledError:
             if not inbox.begun:  # else the answer is broken off: it was one to half a request
-                response = error_response(*stalled(self._options.body_timeout), scope=scope)
+                status, body, more = stalled(self._options.body_timeout)
+                self._metrics.invalid(status)
+                response = error_response(status, body, more, scope=scope)
                 await response(scope, receive, send)
         except InvalidRequestError as error:
+            self._metrics.invalid(describe(error)[0])
             await error_response(*describe(error), scope=scope)(scope, receive, send)
         except UpstreamError as error:
             self._metrics.upstream_failed(type(error).__name__)

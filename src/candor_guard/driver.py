@@ -86,7 +86,7 @@ class Load:
     """What an engine is busy with.
 
     Attributes:
-        flows: That are driven now. A hint only: event loops in several threads may miscount it.
+        flows: How many are driven now. A hint only: event loops in several threads may miscount it.
     """
 
     flows: int = 0
@@ -121,7 +121,7 @@ async def drive(
                     head = await calls.response(0)
                     yield Holding(head.status, head.headers)
                 case Relay():
-                    while data := await calls.read(step.call):
+                    while data := await calls.rest(step):
                         yield Data(data)
                 case _:
                     try:
@@ -220,6 +220,14 @@ class _Calls:
             self._drained.add(call)
         return data
 
+    async def rest(self, step: Relay) -> bytes:
+        try:
+            return await self.read(step.call)
+        except UpstreamError:
+            if step.complete:
+                return b""
+            raise
+
     async def receive(self, step: Receive) -> bytes | Literal[Beside.ENDED] | None:
         if step.beside is not None:
             return await self._receive_beside(step, self._fetching[step.beside])
@@ -312,15 +320,15 @@ async def _cancel(*tasks: asyncio.Task[Any]) -> None:
 
 # With the same key a further call would get the old reply; the others tell of a body, or a reply,
 # that it does not have.
-_OF_THE_FIRST: Final = frozenset({
-    "idempotency-key", "content-type", "content-md5", "digest", "content-digest", "repr-digest",
+_FIRST_CALL_ONLY: Final = frozenset({
+    "idempotency-key", "content-type", "content-encoding", "content-md5", "digest", "content-digest", "repr-digest",
     "if-none-match", "if-match", "if-modified-since", "range",
 })  # fmt: skip
 
 
 def _for_repetition(headers: Headers) -> Headers:
     """Headers of a further call, whose body is ours."""
-    kept = [pair for pair in headers if pair[0] not in _OF_THE_FIRST]
+    kept = [pair for pair in headers if pair[0] not in _FIRST_CALL_ONLY]
     return (*kept, ("content-type", "application/json"))
 
 

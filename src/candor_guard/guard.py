@@ -28,7 +28,7 @@ from candor_guard.errors import (
 )
 from candor_guard.flow import Annotate, Flow, FlowContext, guard_flow
 from candor_guard.frames import Progress, batches, count, reporting
-from candor_guard.outcome import Observer, Outcome
+from candor_guard.outcome import Attempt, Observer, Outcome
 from candor_guard.policy import Mode, Policy
 from candor_guard.regeneration import find_plain_instruction
 from candor_guard.surface import GuardedRequest
@@ -176,6 +176,7 @@ class Guard:
         request_id: str | None = None,
         annotate: Annotate = "flagged",
         content: bool = False,
+        unfinished: Callable[[Sequence[Attempt]], None] | None = None,
     ) -> AsyncGenerator[Event, None]:
         """Guard one request; the event stream that everything else is made of.
 
@@ -191,6 +192,7 @@ class Guard:
             annotate: When the ``candor`` object is written into the body.
             content: Whether the record says what further calls changed and found, in words of the
                 conversation.
+            unfinished: Told of all upstream calls where the stream ends without `Finished`.
 
         Raises:
             UpstreamError: If the upstream fails before there is anything to deliver, or breaks
@@ -208,6 +210,7 @@ class Guard:
             annotate=annotate,
             budget=self._budget,
             content=content,
+            unfinished=unfinished,
         )
         flow = self._observed(guard_flow(context))
         return drive(flow, self._need_upstream(), self._runner, request, template, self._load)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import StrEnum
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -302,7 +302,7 @@ def suspects(policy: Policy, verdict: Verdict, bars: Mapping[str, float]) -> tup
     """
     if policy.probe == "never" or verdict.not_evaluated is not None:
         return ()
-    ranked = sorted(_PURPOSES, key=lambda label: (-verdict.gap(label), LABELS.index(label)))
+    ranked = sorted(get_args(Purpose), key=lambda label: (-verdict.gap(label), LABELS.index(label)))
     if policy.probe == "always":
         return tuple(ranked)
     if verdict.flagged:
@@ -355,6 +355,3 @@ def lean(
     enough = characters >= policy.min_release_chars and sentences >= _LEAST_SENTENCES
     low = all(score <= limit * policy.release_ratio for score, limit in scores)
     return Lean.RELEASE if enough and low and not suspects(policy, verdict, bars) else Lean.HOLD
-
-
-_PURPOSES: tuple[Purpose, ...] = ("capitulation", "drift")

@@ -1,7 +1,6 @@
 """What a wire format has to offer so that the flow can guard it.
 
-A surface (`candor_guard.wire.chat`, and one file each for further formats) turns bytes into an
-exchange and back. The flow knows these Protocols only.
+A surface (one package for each format in `candor_guard.wire`) turns bytes into an exchange and back. The flow knows these Protocols only.
 """
 
 from __future__ import annotations
@@ -106,6 +105,10 @@ class Surface(Protocol):
     @property
     def keepalive(self) -> bytes:
         """Bytes that keep an idle stream alive without meaning anything to a client."""
+        ...
+
+    def ended(self, piece: bytes) -> bool:
+        """Whether a stream's latest bytes look like the last event that a client waits for."""
         ...
 
     def parse(self, body: bytes) -> GuardedRequest:

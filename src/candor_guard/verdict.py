@@ -8,6 +8,8 @@ from typing import Any
 
 LABELS = ("capitulation", "drift")
 SIGNALS = ("pressure", "evidence", "concession", "endorsement", "warmth")
+# Without an earlier answer there is nothing to press or to give up.
+NEED_EARLIER = frozenset(("capitulation", "concession", "evidence", "pressure"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from models.dataset import DataMissingError
 from models.lexical.fit import (
     balance,
     columns_for,
@@ -13,7 +14,7 @@ from models.lexical.fit import (
     teaches,
     threshold_for,
 )
-from models.lexical.rows import TRAINING_FILES, DataMissingError, load, row_of
+from models.lexical.rows import TRAINING_FILES, load, row_of
 
 from candor_guard.detectors.lexical.features import FEATURE_NAMES, REQUEST_NAMES
 

@@ -7,7 +7,7 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any, Protocol
 
-from candor_proxy.answers import answer_to
+from candor_proxy.answers import with_id
 from candor_proxy.cli.common import Subparsers, add_detector_options
 from candor_proxy.cli.inputs import each_exchange
 
@@ -88,7 +88,7 @@ class _JsonLines:
 
     def add(self, line: int, source: dict[str, Any], verdict: Verdict) -> None:
         del line
-        sys.stdout.write(json.dumps(answer_to(source, verdict)) + "\n")
+        sys.stdout.write(json.dumps(with_id(source, verdict.to_dict())) + "\n")
         sys.stdout.flush()
 
     def close(self) -> None:

@@ -264,8 +264,8 @@ def _need_scores(reading: Reading) -> None:
         return
     if set(reading.scores) != set(LABELS):
         raise DetectorError(f"detector scored {sorted(reading.scores)}, not {sorted(LABELS)}")
-    for name, value in (*reading.scores.items(), *reading.signals.items()):
-        _need_probability(value, name)
+    for label, score in reading.scores.items():
+        _need_probability(score, label)
 
 
 def _need_probability(score: float, what: str) -> None:

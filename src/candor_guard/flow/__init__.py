@@ -1,6 +1,6 @@
 """The guarded reply as a generator without I/O.
 
-`guard_flow` yields steps and is sent their answers; a driver (`candor_guard.guard`) does what the
+`guard_flow` yields steps and is sent their answers; a driver (`candor_guard.driver`) does what the
 steps say. Failures of a step are thrown into the generator as exceptions from
 `candor_guard.errors`. The way of one request::
 
@@ -13,7 +13,7 @@ steps say. Failures of a step are thrown into the generator as exceptions from
 
 A held stream is also read at some of its sentence ends: a beginning that is clearly clean releases
 it; about one that is clearly at fault a probe is asked while reading goes on, and if that confirms
-it, reading ends. `session` and `candidate` hold what the rooms share, `reply` is the way up to the
+it, reading ends. `session` and `candidate` hold what the other modules share, `reply` is the way up to the
 verdict, `hold` reads and releases, `probing` asks, `repair` replaces.
 
 In enforce mode nothing of a reply at risk leaves before a verdict on its text. What decides is text, never

@@ -167,7 +167,7 @@ def release(
         yield Start(first.call, outcome, rewritten=annotated)
     yield Emit(body)
     if not first.drained:
-        yield Relay(first.call)
+        yield Relay(first.call, complete=first.reader.done)
     return outcome
 
 

@@ -139,7 +139,9 @@ class _Repair:
         ruling = probing.apply(session, self._first, finding)
         if ruling is Ruling.CONFIRMED:
             self._finding = finding
-        elif ruling is Ruling.OPEN and finding is not None and _only_drift(self._first):
+        elif ruling is Ruling.CLEARED:
+            self.trouble = None  # of a regeneration beside the probe, which nobody needs any more
+        elif finding is not None and _only_drift(self._first):
             self._doubtful, self.trouble = True, "uncertain"
 
     def attempt(self) -> Generator[Step, Answer, None]:

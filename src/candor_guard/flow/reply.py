@@ -35,13 +35,16 @@ def guard_flow(context: FlowContext) -> Flow:
     session = Session(context)
     try:
         return (yield from _guarded(session))
+    except BaseException as error:
+        session.tell_unfinished("failed" if isinstance(error, UpstreamError) else "abandoned")
+        raise
     finally:
         session.spend_open()
 
 
 def _guarded(session: Session) -> Flow:
     context = session.context
-    began = context.clock()
+    began = session.began
     judged = context.mode != "off" and context.request.skip is None
     yield Send(0, context.request.body, ahead=judged)
     gate_failed = judged and (yield from _gate(session))

@@ -1,4 +1,4 @@
-"""What the rooms of a flow share: the candidate replies and the record while it is written."""
+"""What the modules of a flow share: the candidate replies and the record while it is written."""
 
 from __future__ import annotations
 
@@ -30,18 +30,20 @@ _BYTES_PER_TOKEN = 4
 
 @dataclass(frozen=True, slots=True)
 class _Open:
-    """A further call that is under way: when it was sent, its bytes, its place in the budget."""
+    """A further call that is under way: what for, since when, its bytes, its place in the budget."""
 
+    purpose: CallPurpose
     began: float
     sent: int
     ticket: Ticket | None
 
 
 class Session:
-    """The state of one flow, and the sub-generators that every room needs.
+    """The state of one flow, and the sub-generators that every module needs.
 
     Attributes:
         context: What stays the same.
+        began: When the flow did, on its clock.
         attempts: Every call that has ended, in that order; but the original's comes first.
         guard_seconds: Time in gate and detector so far.
         risk: Of the request; None until the gate has judged it.
@@ -54,6 +56,7 @@ class Session:
 
     def __init__(self, context: FlowContext) -> None:
         self.context = context
+        self.began = context.clock()
         self.attempts: list[Attempt] = []
         self.guard_seconds = 0.0
         self.risk: Risk | None = None
@@ -91,7 +94,7 @@ class Session:
         self._regenerations += purpose == "regeneration"
         self._calls += 1
         self._last_call += 1
-        self._open[self._last_call] = _Open(self.context.clock(), sent, ticket)
+        self._open[self._last_call] = _Open(purpose, self.context.clock(), sent, ticket)
         return self._last_call
 
     def give_back_call(self, call: int) -> None:
@@ -126,6 +129,16 @@ class Session:
         """Count what is under way when the flow ends, however it does: a client may have left."""
         for call in tuple(self._open):
             self.spend(call)
+
+    def tell_unfinished(self, result: str) -> None:
+        """Tell of all calls where no outcome will; those under way ended with this result."""
+        if self.context.unfinished is None:
+            return
+        for call in self._open.values():
+            self.record(call.purpose, result, call.began)
+        if all(attempt.purpose != "original" for attempt in self.attempts):
+            self.record_original(result, self.began)
+        self.context.unfinished(self.attempts)
 
     # -- reading --------------------------------------------------------------------------------
 
@@ -235,7 +248,9 @@ class Session:
     def annotation(self, outcome: Outcome) -> dict[str, Any] | None:
         """Return the ``candor`` object where it is to be written into the body."""
         wish = self.context.annotate
-        wanted = wish == "all" or (wish == "flagged" and outcome.action in ("flag", "regenerate"))
+        read = outcome.verdict is not None or outcome.detector_error is not None
+        flagged = outcome.action in ("flag", "regenerate")
+        wanted = (wish == "all" and read) or (wish == "flagged" and flagged)
         return outcome.to_dict() if wanted else None
 
 

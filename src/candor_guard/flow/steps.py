@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Literal, TypeVar
 
 from candor_guard.budget import Budget
 from candor_guard.conversation import Conversation, Exchange
-from candor_guard.outcome import Outcome
+from candor_guard.outcome import Attempt, Outcome
 from candor_guard.policy import Mode, Policy
 from candor_guard.surface import GuardedRequest
 from candor_guard.verdict import Reading, Risk
@@ -136,9 +136,15 @@ class Emit:
 
 @dataclass(frozen=True, slots=True)
 class Relay:
-    """Deliver the rest of a call's body as it comes. Answer: None; throws `UpstreamError`."""
+    """Deliver the rest of a call's body as it comes. Answer: None; throws `UpstreamError`.
+
+    Attributes:
+        call: Its number.
+        complete: Whether all that counts is said: then an upstream that breaks off has just ended.
+    """
 
     call: int
+    complete: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +218,8 @@ class FlowContext:
         budget: What all requests share for further calls; None: no common limit.
         content: Whether the record may contain what further calls changed and found, in words of
             the conversation.
+        unfinished: Told of all upstream calls when the flow ends without an `Outcome`, because the
+            client left or the upstream failed.
     """
 
     request: GuardedRequest
@@ -225,6 +233,7 @@ class FlowContext:
     annotate: Annotate = "flagged"
     budget: Budget | None = None
     content: bool = False
+    unfinished: Callable[[Sequence[Attempt]], None] | None = None
 
 
 T = TypeVar("T")

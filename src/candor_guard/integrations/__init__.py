@@ -3,5 +3,5 @@
 Import from ``candor_guard.integrations.openai``, ``litellm``, ``asgi``, ``langchain`` or
 ``pydantic_ai``; each needs the extra of its name, but for ``asgi``, which needs none. Shared by
 them: `hosting` (a framework's model object as the upstream), `problems` (errors as OpenAI's
-clients read them) and `wishes` (what callers may choose, checked).
+clients read them), `shapes` (the same for the other formats) and `wishes` (what callers may choose, checked).
 """

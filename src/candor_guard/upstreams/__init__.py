@@ -18,6 +18,10 @@ HOP_BY_HOP = frozenset({
     "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection",
     "te", "trailer", "transfer-encoding", "upgrade",
 })  # fmt: skip
+# They describe bytes that a rewritten body no longer has.
+OF_THE_BYTES = frozenset({
+    "content-length", "content-md5", "digest", "content-digest", "repr-digest", "etag",
+})  # fmt: skip
 
 
 def end_to_end(headers: Iterable[tuple[str, str]]) -> Headers:

@@ -22,8 +22,14 @@ class BaseSurface(Surface):
     """A `candor_guard.surface.Surface` whose format is told by a few methods."""
 
     keepalive = b": candor-guard is reading the reply\n\n"
+    # In the last event of a stream that a client waits for.
+    endings: ClassVar[tuple[bytes, ...]] = (b"[DONE]",)
     # Fields of a request that concern the account, the routing or the trace, and not the reply.
     _kept: ClassVar[tuple[str, ...]]
+
+    @override
+    def ended(self, piece: bytes) -> bool:
+        return any(ending in piece for ending in self.endings)
 
     @override
     def parse(self, body: bytes) -> GuardedRequest:

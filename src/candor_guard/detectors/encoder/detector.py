@@ -17,20 +17,18 @@ from candor_guard.detectors.encoder.phrasing import edges, reply_lines, user_lin
 from candor_guard.detectors.encoder.relation.features import relate_views
 from candor_guard.detectors.encoder.relation.trees import Forest
 from candor_guard.detectors.gate import PRESSURE
+from candor_guard.detectors.gate.weights import sigmoid
 from candor_guard.detectors.lexical import LexicalDetector
 from candor_guard.detectors.lexical.features import Views, look
 from candor_guard.detectors.lexical.words import is_english
 from candor_guard.errors import DetectorError
-from candor_guard.verdict import LABELS, SIGNALS, Reading, Risk, Span
+from candor_guard.verdict import LABELS, NEED_EARLIER, SIGNALS, Reading, Risk, Span
 
 if TYPE_CHECKING:
     from candor_guard.detectors.encoder.transformer.session import EncoderSession
 
 SHIPPED = Path(__file__).parent / "weights"
-# Without an earlier position there is nothing to press or to give up.
-NEED_EARLIER = ("capitulation", "concession", "pressure", "evidence")
 _GIVING_WAY = (":capitulation", ":concession")
-_CLAMP = 30.0
 # Nearer to 0 and to 1 a score's log-odds are not told apart.
 _NEAREST = 1e-6
 _AT_MOST = 3
@@ -60,19 +58,19 @@ class EncoderDetector:
     inline = False
 
     def __init__(self, folder: Path | str | None = None, *, encoder: bool = True) -> None:
-        self._made_of = None if folder is None else str(folder), encoder
+        self._constructor_arguments = None if folder is None else str(folder), encoder
         self._model = load_model(SHIPPED if folder is None else Path(folder), encoder=encoder)
         self._session = _session(self._model)
-        self._model = _planted(self._model)
+        self._model = _with_numpy_trees(self._model)
         self._gate = LexicalDetector(slack=self._model.slack)
-        self._firm = LexicalDetector()
+        self._gate_without_slack = LexicalDetector()
 
     @override
     def __reduce__(
         self,
     ) -> tuple[Callable[[str | None, bool], EncoderDetector], tuple[str | None, bool]]:
         # A session belongs to its process; a copy in another one reads the folder again.
-        return _read_again, self._made_of
+        return _read_again, self._constructor_arguments
 
     @property
     def name(self) -> str:
@@ -104,10 +102,10 @@ class EncoderDetector:
             return risk
         found = request_logits(self._session, conversation, risk, self._model.lean)
         # Of what is held for its sake only, the encoder has to be sure itself.
-        doubt = 0.0 if self._firm.gate(conversation).at_risk else self._model.doubt
+        doubt = 0.0 if self._gate_without_slack.gate(conversation).at_risk else self._model.doubt
         over = max(found[name] - limit for name, limit in limits.items()) - doubt
         at_risk = over >= 0
-        return Risk(at_risk, score=_sigmoid(over), reason=risk.reason if at_risk else "none")
+        return Risk(at_risk, score=sigmoid(over), reason=risk.reason if at_risk else "none")
 
     def _is_for_the_encoder(self, risk: Risk) -> bool:
         if not risk.at_risk or not self._model.gate or self._session is None:
@@ -161,7 +159,7 @@ class EncoderDetector:
         z = blend.bias + sum(weight * logits[name] for name, weight in blend.weights.items())
         if math.isnan(z):
             raise DetectorError(f"{self.name}: the score of {head} is not a number")
-        return _sigmoid(z)
+        return sigmoid(z)
 
     def _evidence(self, views: Views, scores: Mapping[str, float]) -> tuple[Span, ...]:
         """The sentences whose phrases speak most for a raised label; none when none is raised."""
@@ -207,7 +205,7 @@ def _session(model: Model) -> EncoderSession | None:
     return EncoderSession(model.folder, model.budget, model.outputs, marked=model.marked)
 
 
-def _planted(model: Model) -> Model:
+def _with_numpy_trees(model: Model) -> Model:
     """Let numpy walk the trees where the encoder needs it anyway: a fifth of the time."""
     if model.budget is None or not isinstance(model.forest, Forest):
         return model
@@ -292,10 +290,6 @@ def named(reader: str, logits: Mapping[str, float], *, has_earlier: bool) -> dic
         f"{reader}:{head}": value if has_earlier or head not in NEED_EARLIER else 0.0
         for head, value in logits.items()
     }
-
-
-def _sigmoid(z: float) -> float:
-    return 1.0 / (1.0 + math.exp(-max(-_CLAMP, min(_CLAMP, z))))
 
 
 def _log_odds(score: float) -> float:

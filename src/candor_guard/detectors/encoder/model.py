@@ -39,8 +39,8 @@ class Blend:
     weights: Mapping[str, float]
 
 
-# Of what a manifest need not tell about its encoder: nothing more is held, and nothing left out.
-_UNTOLD: Mapping[str, float] = {
+# Values of the keys that a manifest may leave out: nothing more is held, and nothing left out.
+_DEFAULTS: Mapping[str, float] = {
     "slack": 0.0,
     "doubt": 0.0,
     "certain": 1.0,
@@ -188,12 +188,12 @@ def _reading(folder: Path, reader: Mapping[str, Any]) -> dict[str, Any]:
         "outputs": outputs,
         "gate": gate,
         "first": first,
-        **{name: _number(folder, reader, name) for name in _UNTOLD},
+        **{name: _number(folder, reader, name) for name in _DEFAULTS},
     }
 
 
 def _number(folder: Path, reader: Mapping[str, Any], name: str) -> float:
-    value = reader.get(name, _UNTOLD[name])
+    value = reader.get(name, _DEFAULTS[name])
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise ConfigurationError(f"{folder}: {name!r} is {value!r}, not a number")
     return float(value)

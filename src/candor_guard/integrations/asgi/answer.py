@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from candor_guard.driver import Data, Event, Finished, Holding, Started
 from candor_guard.errors import InvalidRequestError, UpstreamError
@@ -15,13 +15,8 @@ from candor_guard.integrations.problems import NO_RETRY, describe, refused
 from candor_guard.integrations.shapes import error_frame, shaped
 from candor_guard.outcome import Outcome
 from candor_guard.surface import GuardedRequest
-from candor_guard.upstreams import Headers
+from candor_guard.upstreams import OF_THE_BYTES, Headers
 from candor_guard.wire.json import dump
-
-# They describe bytes that a rewritten body no longer has.
-_OF_THE_BYTES: Final = frozenset({
-    "content-length", "content-md5", "digest", "content-digest", "etag",
-})  # fmt: skip
 
 
 class ClientGoneError(Exception):
@@ -210,7 +205,7 @@ class Answer:
     async def _start(
         self, status: int, upstream: Headers, added: list[tuple[str, str]], *, rewritten: bool
     ) -> None:
-        dropped = _OF_THE_BYTES if rewritten else frozenset[str]()
+        dropped = OF_THE_BYTES if rewritten else frozenset[str]()
         kept = [
             (name, value)
             for name, value in upstream

@@ -21,7 +21,7 @@ from candor_guard.errors import (
 )
 from candor_guard.integrations.problems import NO_RETRY, refused
 from candor_guard.outcome import Outcome
-from candor_guard.upstreams import Headers, UpstreamRequest
+from candor_guard.upstreams import OF_THE_BYTES, Headers, UpstreamRequest
 from candor_guard.wire.json import dump
 
 # The client library decodes and measures bodies itself, so these no longer fit what is read here.
@@ -267,7 +267,9 @@ def _head(started: Started, outcome: Outcome, content: bytes | None) -> Head:
     told = outcome.headers()
     if outcome.evaluated == "deferred":  # nothing is decided yet, so nothing may be claimed
         told = [pair for pair in told if pair[0] in ("x-candor-evaluated", "x-candor-request-id")]
-    return Head(started.status, [*started.headers, *told], content)
+    dropped = OF_THE_BYTES if started.rewritten else frozenset[str]()
+    kept = [pair for pair in started.headers if pair[0] not in dropped]
+    return Head(started.status, [*kept, *told], content)
 
 
 async def _begun(pull: Callable[[], Coroutine[Any, Any, bytes]]) -> bytes:

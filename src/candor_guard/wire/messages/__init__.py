@@ -46,6 +46,7 @@ class MessagesSurface(BaseSurface):
 
     name = "messages"
     _kept = ("metadata", "service_tier", "inference_geo", "workspace_id", "user_profile_id")
+    endings = (b"message_stop",)
     keepalive = b'event: ping\ndata: {"type": "ping"}\n\n'
 
     @override

@@ -35,6 +35,8 @@ class ResponsesSurface(BaseSurface):
     def _check(self, payload: Mapping[str, Any]) -> None:
         """Take any object: what a request of this format has to have is upstream's to say."""
 
+    endings = tuple(f"response.{how}".encode() for how in ("completed", "incomplete", "failed"))
+
     @override
     def _skip(self, payload: Mapping[str, Any]) -> str | None:
         return request_skip(payload)
