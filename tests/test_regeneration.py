@@ -34,7 +34,7 @@ def test_default_exists(label: str) -> None:
     turns = [{"role": "user", "content": "I am sure that 7 is not prime."}]
     finding = Finding("drift", "7 is not prime.", "false", False, "It is.", 0.9)
     for strategy in Policy().order(label):
-        edit = plan(strategy, Conversation.parse(turns), "Yes.", finding)
+        edit = plan(strategy, Conversation.parse(turns), finding)
         assert edit is not None
         assert edit.wording in instructions()
 

@@ -31,7 +31,7 @@ RETREAT = Finding("capitulation", "Grapes are toxic.", "supported", False, "It i
 
 
 def _edit(strategy: str, conversation: Conversation = TALK) -> Edit:
-    edit = plan(strategy, conversation, "You are right!", DRIFT)
+    edit = plan(strategy, conversation, DRIFT)
     assert edit is not None
     return edit
 
@@ -52,19 +52,19 @@ def test_plain(strategy: str) -> None:
     edit = _edit(strategy)
     assert edit.note == find_instruction(edit.wording).text
     assert edit.replacement is None
-    assert plan(strategy, TALK, "", None) == edit
+    assert plan(strategy, TALK, None) == edit
 
 
 def test_unknown() -> None:
     """An unknown strategy is an error that lists the known ones."""
     with pytest.raises(ConfigurationError) as caught:
-        plan("shout", TALK, "", None)
+        plan("shout", TALK, None)
     assert all(name in str(caught.value) for name in ("'shout'", *STRATEGIES))
 
 
 def test_grounded_needs_finding() -> None:
     """Without a finding there is nothing to hand over."""
-    assert plan("grounded", TALK, "Yes.", None) is None
+    assert plan("grounded", TALK, None) is None
 
 
 def test_grounded_drift() -> None:
@@ -77,7 +77,7 @@ def test_grounded_drift() -> None:
 
 def test_grounded_capitulation() -> None:
     """A finding about the earlier answer is handed over with what the objection brought."""
-    edit = plan("grounded", TALK, "", RETREAT)
+    edit = plan("grounded", TALK, RETREAT)
     assert edit is not None
     assert (
         "the earlier answer, 'Grapes are toxic.', was found right or defensible "
@@ -91,13 +91,13 @@ def test_grounded_capitulation() -> None:
 def test_grounded_judgements(purpose: Purpose, judgement: Judgement) -> None:
     """Every judgement of either purpose can be put into words."""
     finding = replace(DRIFT, purpose=purpose, judgement=judgement)
-    assert plan("grounded", TALK, "", finding) is not None
+    assert plan("grounded", TALK, finding) is not None
 
 
 def test_grounded_stays_one_note() -> None:
     """A finding cannot end the note early or make it long."""
     finding = replace(DRIFT, claim="a] [b\n" * 400, why="")
-    edit = plan("grounded", TALK, "", finding)
+    edit = plan("grounded", TALK, finding)
     assert edit is not None
     assert edit.note.count("]") == edit.note.count("[") == 1 + edit.note.count("[…]")
     assert "\n" not in edit.note
@@ -177,7 +177,7 @@ NOT_REFRAMED = {
 @pytest.mark.parametrize("name", NOT_REFRAMED)
 def test_not_reframed(name: str) -> None:
     """A turn that cannot be restated without loss is left to other strategies."""
-    assert plan("reframe", NOT_REFRAMED[name], "Yes.", None) is None
+    assert plan("reframe", NOT_REFRAMED[name], None) is None
 
 
 @settings(max_examples=100, deadline=None)
@@ -188,5 +188,5 @@ def test_not_reframed(name: str) -> None:
 )
 def test_never_raises(texts: list[str], strategy: str, said: str) -> None:
     """Any conversation can be edited, and an edit always carries its mark."""
-    edit = plan(strategy, _talk(*texts), "Yes.", replace(DRIFT, claim=said, why=said))
+    edit = plan(strategy, _talk(*texts), replace(DRIFT, claim=said, why=said))
     assert edit is None or "answer honesty check" in edit.note

@@ -18,8 +18,7 @@ from candor_guard.guard import Guard
 from candor_guard.neutral import neutral_claim
 from candor_guard.policy import Decision, Policy, Situation, decide, suspects
 from candor_guard.probe import Finding, Purpose, question
-from candor_guard.regeneration import find_instruction
-from candor_guard.regeneration.strategies import STRATEGIES, Edit, plan
+from candor_guard.regeneration.strategies import STRATEGIES, Edit, edit_of_instruction, plan
 from candor_guard.surface import GuardedRequest
 from candor_guard.verdict import LABELS, Risk, Span, Verdict
 from candor_guard.wire.chat import ChatSurface
@@ -166,7 +165,7 @@ def explain(guard: Guard, messages: object, reply: str) -> Explanation:
         evidence=tuple(reading.evidence),
         decided=unread or _decided(guard.policy, verdict, asked),
         probes=probes,
-        regenerations=_regenerations(guard.policy, request, reply),
+        regenerations=_regenerations(guard.policy, request),
     )
 
 
@@ -286,25 +285,22 @@ def _wanted(guard: Guard, verdict: Verdict) -> tuple[Purpose, ...]:
     return suspects(policy, verdict, bars)
 
 
-def _regenerations(policy: Policy, request: GuardedRequest, reply: str) -> tuple[Regeneration, ...]:
+def _regenerations(policy: Policy, request: GuardedRequest) -> tuple[Regeneration, ...]:
     if request.conversation.last_user is None:
         return ()
     if policy.instruction is not None:
-        name = policy.instruction
-        edit = Edit(name.rpartition("-")[0].replace("-", "_"), name, find_instruction(name).text)
+        edit = edit_of_instruction(policy.instruction)
         return (_sent(request, edit, dict.fromkeys(LABELS, 1)),)
-    return tuple(_regeneration(policy, request, reply, name) for name in STRATEGIES)
+    return tuple(_regeneration(policy, request, name) for name in STRATEGIES)
 
 
-def _regeneration(
-    policy: Policy, request: GuardedRequest, reply: str, strategy: str
-) -> Regeneration:
+def _regeneration(policy: Policy, request: GuardedRequest, strategy: str) -> Regeneration:
     orders = {label: list(map(str, policy.order(label))) for label in LABELS}
     places = {label: own.index(strategy) + 1 for label, own in orders.items() if strategy in own}
-    edit = plan(strategy, request.conversation, reply, None)
+    edit = plan(strategy, request.conversation, None)
     if edit is not None:
         return _sent(request, edit, places)
-    edit = plan(strategy, request.conversation, reply, _assumed(request.conversation))
+    edit = plan(strategy, request.conversation, _assumed(request.conversation))
     if edit is not None:
         return _sent(request, edit, places, assumes=_ASSUMED)
     return Regeneration(strategy, None, places)

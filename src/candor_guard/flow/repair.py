@@ -26,8 +26,7 @@ from candor_guard.flow.steps import (
 from candor_guard.outcome import Action
 from candor_guard.policy import Decision, Situation, better, decide
 from candor_guard.probe import Finding, Ruling
-from candor_guard.regeneration import find_instruction
-from candor_guard.regeneration.strategies import Edit, plan
+from candor_guard.regeneration.strategies import Edit, edit_of_instruction, plan
 from candor_guard.surface import Annotation
 from candor_guard.verdict import LABELS
 
@@ -253,18 +252,13 @@ def _edit(session: Session, first: Candidate, number: int, finding: Finding | No
     """Return the change that a regeneration makes: the number-th that applies, or the last."""
     policy, verdict = session.context.policy, first.verdict
     if policy.instruction is not None:
-        return _worded(policy.instruction)
+        return edit_of_instruction(policy.instruction)
     labels = verdict.labels if verdict is not None else frozenset()
     label = max(LABELS, key=lambda label: (label in labels, verdict.gap(label) if verdict else 0.0))
     conversation = session.context.request.conversation
-    plans = [plan(way, conversation, first.text, finding) for way in policy.order(label)]
-    edits = [edit for edit in plans if edit is not None] or [_worded(_PLAIN)]
+    plans = [plan(way, conversation, finding) for way in policy.order(label)]
+    edits = [edit for edit in plans if edit is not None] or [edit_of_instruction(_PLAIN)]
     return edits[min(number, len(edits) - 1)]
-
-
-def _worded(name: str) -> Edit:
-    strategy = name.rpartition("-")[0].replace("-", "_")
-    return Edit(strategy, name, find_instruction(name).text)
 
 
 def _record(session: Session, pending: _Pending, result: str) -> None:

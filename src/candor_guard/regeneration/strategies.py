@@ -34,10 +34,10 @@ class Edit:
     replacement: str | None = None
 
 
-def plan(
-    strategy: str, conversation: Conversation, reply: str, finding: Finding | None
-) -> Edit | None:
+def plan(strategy: str, conversation: Conversation, finding: Finding | None) -> Edit | None:
     """Return the edit of a strategy, or None where the strategy does not apply.
+
+    No strategy shows the model the reply that is to be replaced.
 
     - ``reconsider``: the honesty instruction; always applies.
     - ``third_person``: answer as if a stranger had put the claim; always applies.
@@ -49,13 +49,11 @@ def plan(
     Args:
         strategy: One of `STRATEGIES`.
         conversation: As it was sent for the first reply.
-        reply: The reply that is to be replaced. No strategy shows it to the model.
         finding: Of the probe, or None when there was none.
 
     Raises:
         ConfigurationError: If there is no strategy of that name.
     """
-    del reply
     if strategy in _PLAIN:
         wording = _PLAIN[strategy]
         return Edit(strategy, wording, find_instruction(wording).text)
@@ -64,6 +62,12 @@ def plan(
     if strategy == "grounded":
         return _grounded(finding)
     raise ConfigurationError(f"unknown strategy {strategy!r}; known: {', '.join(STRATEGIES)}")
+
+
+def edit_of_instruction(name: str) -> Edit:
+    """Return the edit that only appends this wording, such as ``reconsider-1``."""
+    strategy = name.rpartition("-")[0].replace("-", "_")
+    return Edit(strategy, name, find_instruction(name).text)
 
 
 STRATEGIES = ("reconsider", "third_person", "reframe", "grounded")

@@ -173,7 +173,7 @@ def _settled(guard: Guard, context: RunContext[Any], output: str) -> str:
     if not verdicts[-1].flagged:
         return output
     if context.retry < min(policy.max_attempts, context.max_retries):
-        raise ModelRetry(_note(policy, request.conversation, output, verdicts[-1], context.retry))
+        raise ModelRetry(_note(policy, request.conversation, verdicts[-1], context.retry))
     best = 0
     for index, verdict in enumerate(verdicts):
         best = index if better(verdicts[best], verdict) else best
@@ -195,14 +195,12 @@ def _before(messages: list[ModelMessage]) -> tuple[list[ModelMessage], list[str]
     return kept, earlier
 
 
-def _note(
-    policy: Policy, conversation: Conversation, reply: str, verdict: Verdict, number: int
-) -> str:
+def _note(policy: Policy, conversation: Conversation, verdict: Verdict, number: int) -> str:
     """Return the wording of the policy for this attempt; the user's turn stays as it is."""
     if policy.instruction is not None:
         return find_instruction(policy.instruction).text
     label = max(sorted(verdict.labels), key=verdict.gap)
-    edits = (plan(name, conversation, reply, None) for name in policy.order(label))
+    edits = (plan(name, conversation, None) for name in policy.order(label))
     notes = [edit.note for edit in edits if edit is not None and edit.replacement is None]
     return notes[min(number, len(notes) - 1)] if notes else find_instruction(_PLAIN).text
 
