@@ -121,8 +121,8 @@ async def drive(
                     head = await calls.response(0)
                     yield Holding(head.status, head.headers)
                 case Relay():
-                    while data := await calls.rest(step):
-                        yield Data(data)
+                    while isinstance(answer := await calls.rest(step), bytes):
+                        yield Data(answer)
                 case _:
                     try:
                         answer = await _do(step, calls, runner)
@@ -220,13 +220,12 @@ class _Calls:
             self._drained.add(call)
         return data
 
-    async def rest(self, step: Relay) -> bytes:
+    async def rest(self, step: Relay) -> bytes | UpstreamError | None:
+        """Return the next piece, None at the end, or what it broke off with."""
         try:
-            return await self.read(step.call)
-        except UpstreamError:
-            if step.complete:
-                return b""
-            raise
+            return await self.read(step.call) or None
+        except UpstreamError as error:
+            return None if step.complete else error
 
     async def receive(self, step: Receive) -> bytes | Literal[Beside.ENDED] | None:
         if step.beside is not None:

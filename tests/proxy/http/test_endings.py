@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
+import httpx2
 import pytest
 from tests.proxy.http.stage import CHAT, DISPUTE, openai_client, raw_request, request_body, stage
 from tests.proxy.http.test_disconnect import noticed
@@ -121,9 +123,13 @@ async def test_blanks_around_a_header_are_none_of_its_value() -> None:
         assert b"x-candor-action: flag" in await wire.head()
 
 
-async def test_a_call_that_fails_counts() -> None:
-    """An upstream that hangs up without an answer was called once, in vain."""
-    async with stage((Cut.CLOSE,)) as on:
-        await on.chat()
+@pytest.mark.parametrize("at_risk", [False, True], ids=["relayed", "held"])
+@pytest.mark.parametrize("begun", [False, True], ids=["no answer", "half a body"])
+async def test_a_call_that_fails_counts(at_risk: bool, begun: bool) -> None:
+    """An upstream that hangs up before its end was called once, in vain."""
+    play = streamed(WHOLE[:200], Cut.RESET) if begun else (Cut.CLOSE,)
+    async with stage(play, detector=FakeDetector(at_risk=at_risk)) as on:
+        with contextlib.suppress(httpx2.RemoteProtocolError):
+            await on.chat(stream=True)
         counts = await on.counts()
     assert counts['candor_upstream_calls_total{purpose="original",result="failed"}'] == 1.0
