@@ -23,12 +23,11 @@ from candor_guard.driver import Data, Event, Finished, Holding, Load, Started, c
 from candor_guard.errors import (
     ConfigurationError,
     InvalidRequestError,
-    ReplyRefusedError,
     UpstreamError,
 )
 from candor_guard.flow import Annotate, Flow, FlowContext, guard_flow
 from candor_guard.frames import Progress, batches, count, reporting
-from candor_guard.outcome import Attempt, Observer, Outcome
+from candor_guard.outcome import Attempt, Observer, need_delivery
 from candor_guard.policy import Mode, Policy
 from candor_guard.regeneration import find_plain_instruction
 from candor_guard.surface import GuardedRequest
@@ -371,21 +370,3 @@ def _upstream_object(data: bytes) -> dict[str, Any]:
 def _need_success(event: Started) -> None:
     if event.status >= 400:
         raise UpstreamError(f"upstream answered with status {event.status}")
-
-
-def refusal_code(outcome: Outcome) -> str:
-    """Return why a reply was refused: ``unresolved`` or ``detector_error``."""
-    return "unresolved" if outcome.first_verdict else "detector_error"
-
-
-def need_delivery(outcome: Outcome) -> None:
-    """Check that there is a reply to deliver.
-
-    Raises:
-        ReplyRefusedError: If the policy refuses to deliver it.
-    """
-    if outcome.action == "block":
-        code = refusal_code(outcome)
-        raise ReplyRefusedError(
-            f"reply refused by policy: {code}", code=code, candor=outcome.to_dict()
-        )

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from candor_guard.errors import ReplyRefusedError
 from candor_guard.verdict import LABELS, Risk, Verdict
 
 SCHEMA = 1
@@ -233,3 +234,26 @@ def _is_number(value: object) -> bool:
 
 def _rounded(verdict: Verdict | None) -> dict[str, float] | None:
     return {k: round(v, 4) for k, v in verdict.scores.items()} if verdict else None
+
+
+# -- replies that the policy refuses to deliver -----------------------------------------------------
+
+
+def refusal_code(outcome: Outcome) -> str:
+    """Return why a reply was refused: ``unresolved`` or ``detector_error``."""
+    return "unresolved" if outcome.first_verdict else "detector_error"
+
+
+def refusal(code: str, candor: dict[str, object]) -> ReplyRefusedError:
+    """Return the exception for a reply that the policy refuses to deliver."""
+    return ReplyRefusedError(f"reply refused by policy: {code}", code=code, candor=candor)
+
+
+def need_delivery(outcome: Outcome) -> None:
+    """Check that there is a reply to deliver.
+
+    Raises:
+        ReplyRefusedError: If the policy refuses to deliver it.
+    """
+    if outcome.action == "block":
+        raise refusal(refusal_code(outcome), outcome.to_dict())

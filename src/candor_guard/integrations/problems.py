@@ -10,13 +10,11 @@ from typing import Any, Final
 from candor_guard.errors import (
     CandorGuardError,
     InvalidRequestError,
-    ReplyRefusedError,
     UpstreamError,
     UpstreamInterruptedError,
     UpstreamTimeoutError,
 )
-from candor_guard.guard import refusal_code
-from candor_guard.outcome import Outcome
+from candor_guard.outcome import Outcome, refusal_code
 
 # Clients retry 408, 409, 429 and 5xx; a refusal must not cost three calls of the model.
 REFUSED: Final = 422
@@ -66,8 +64,3 @@ def refused(outcome: Outcome) -> tuple[int, dict[str, Any]]:
     return REFUSED, error_body(
         _REASONS[code], "candor_guard_refusal", code, candor=outcome.to_dict()
     )
-
-
-def refusal(code: str, candor: dict[str, object]) -> ReplyRefusedError:
-    """Return the exception for a reply that the policy refuses to deliver."""
-    return ReplyRefusedError(f"reply refused by policy: {code}", code=code, candor=candor)

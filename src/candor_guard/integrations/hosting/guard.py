@@ -23,7 +23,7 @@ from candor_guard.errors import (
     UpstreamInterruptedError,
     UpstreamUnreachableError,
 )
-from candor_guard.guard import Guard, need_delivery
+from candor_guard.guard import Guard
 from candor_guard.integrations.hosting.terms import (
     Asked,
     Change,
@@ -37,7 +37,7 @@ from candor_guard.integrations.hosting.terms import (
     Spoken,
 )
 from candor_guard.integrations.wishes import guard_of
-from candor_guard.outcome import Outcome
+from candor_guard.outcome import Outcome, need_delivery
 from candor_guard.policy import Policy
 from candor_guard.surface import GuardedRequest
 from candor_guard.sync import Portal

@@ -22,10 +22,10 @@ from typing import Any, Final
 from candor_guard.driver import Data, Event, Finished, Holding, Started
 from candor_guard.errors import UpstreamInterruptedError, UpstreamUnreachableError
 from candor_guard.flow import Annotate
-from candor_guard.guard import Guard, need_delivery
+from candor_guard.guard import Guard
 from candor_guard.integrations.litellm.asked import Asked
 from candor_guard.integrations.litellm.lent import step_of
-from candor_guard.outcome import Outcome
+from candor_guard.outcome import Outcome, need_delivery
 from candor_guard.upstreams import Headers, UpstreamRequest
 from candor_guard.wire.chat import DONE
 from candor_guard.wire.json import dump, load_object

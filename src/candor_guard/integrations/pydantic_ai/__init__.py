@@ -29,8 +29,8 @@ from candor_guard.errors import (
 from candor_guard.guard import Guard
 from candor_guard.integrations.hosting.guard import HostedGuard
 from candor_guard.integrations.hosting.terms import Asked
-from candor_guard.integrations.problems import refusal
 from candor_guard.integrations.wishes import guard_of, kind_of
+from candor_guard.outcome import refusal
 from candor_guard.policy import Policy, better
 from candor_guard.regeneration import find_instruction
 from candor_guard.regeneration.strategies import plan
