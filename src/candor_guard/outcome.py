@@ -29,7 +29,8 @@ class Attempt:
         purpose: ``original``, ``probe`` or ``regeneration``.
         result: ``read`` (judged), ``relayed`` (not judged) or the reason why it was unusable; of a
             probe: its judgement (``supported``, ``false``, ``uncertain``, ``taste``), ``useless``
-            (an answer that could not be read), ``failed`` or ``timeout``.
+            (an answer that could not be read), ``failed`` or ``timeout``; of a request that came to
+            no end: ``abandoned`` (the client left) or ``failed`` (the upstream did).
         seconds: From sending until its body had been read. A regeneration in parallel is read
             when the probe has ended.
         instruction: Name of the wording that it carried, or None.
