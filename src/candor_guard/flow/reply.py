@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 
-from candor_guard.errors import DetectorError, UpstreamError
+from candor_guard.errors import DetectorError, InvalidRequestError, UpstreamError
 from candor_guard.flow import probing
 from candor_guard.flow.candidate import Candidate
 from candor_guard.flow.hold import hand_over, read, release
@@ -35,6 +35,8 @@ def guard_flow(context: FlowContext) -> Flow:
     session = Session(context)
     try:
         return (yield from _guarded(session))
+    except InvalidRequestError:
+        raise  # the upstream would not even send the first call
     except BaseException as error:
         session.tell_unfinished("failed" if isinstance(error, UpstreamError) else "abandoned")
         raise

@@ -131,11 +131,15 @@ class Session:
             self.spend(call)
 
     def tell_unfinished(self, result: str) -> None:
-        """Tell of all calls where no outcome will; those under way ended with this result."""
+        """Tell of all calls where no outcome will; `result` is that of an original without one.
+
+        Further calls that are under way are abandoned, whatever the reason: had one of them failed,
+        the flow would have gone on.
+        """
         if self.context.unfinished is None:
             return
         for call in self._open.values():
-            self.record(call.purpose, result, call.began)
+            self.record(call.purpose, "abandoned", call.began)
         if all(attempt.purpose != "original" for attempt in self.attempts):
             self.record_original(result, self.began)
         self.context.unfinished(self.attempts)

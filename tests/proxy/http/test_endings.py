@@ -112,7 +112,9 @@ async def test_every_refusal_counts(path: str, header: str) -> None:
     async with stage() as on, on.wire() as wire:
         await wire.send(raw_request(request_body(), path, *filter(None, [header])))
         assert b" 400 " in (await wire.head()).splitlines()[0]
-        assert (await on.counts())['candor_invalid_requests_total{status="400"}'] == 1.0
+        counts = await on.counts()
+        assert counts['candor_invalid_requests_total{status="400"}'] == 1.0
+        assert not [name for name in counts if name.startswith("candor_upstream_calls_total")]
         assert not on.upstream.calls
 
 

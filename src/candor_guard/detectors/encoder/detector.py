@@ -200,7 +200,7 @@ def _session(model: Model) -> EncoderSession | None:
     if model.budget is None:
         return None
     # onnxruntime takes start-up time and memory that a model without an encoder does not need.
-    from candor_guard.detectors.encoder.transformer.session import EncoderSession  # noqa: PLC0415 - see above
+    from candor_guard.detectors.encoder.transformer.session import EncoderSession  # noqa: PLC0415 - loads onnxruntime
 
     return EncoderSession(model.folder, model.budget, model.outputs, marked=model.marked)
 
@@ -209,7 +209,7 @@ def _with_numpy_trees(model: Model) -> Model:
     """Let numpy walk the trees where the encoder needs it anyway: a fifth of the time."""
     if model.budget is None or not isinstance(model.forest, Forest):
         return model
-    from candor_guard.detectors.encoder.relation.numpy_trees import NumpyForest  # noqa: PLC0415 - needs numpy, which an encoder has
+    from candor_guard.detectors.encoder.relation.numpy_trees import NumpyForest  # noqa: PLC0415 - loads numpy
 
     return replace(model, forest=NumpyForest(model.forest))
 

@@ -24,6 +24,7 @@ class ResponsesSurface(BaseSurface):
 
     name = "responses"
     _kept = ("user", "safety_identifier", "service_tier", "provider", "metadata")
+    endings = (b"response.completed", b"response.incomplete", b"response.failed")
 
     @override
     def reader(self, request: GuardedRequest, limit: int) -> ReplyReader:
@@ -34,8 +35,6 @@ class ResponsesSurface(BaseSurface):
     @override
     def _check(self, payload: Mapping[str, Any]) -> None:
         """Take any object: what a request of this format has to have is upstream's to say."""
-
-    endings = tuple(f"response.{how}".encode() for how in ("completed", "incomplete", "failed"))
 
     @override
     def _skip(self, payload: Mapping[str, Any]) -> str | None:
