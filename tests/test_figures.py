@@ -157,11 +157,24 @@ def test_intervals_equal_the_plain_bootstrap() -> None:
         ("auroc", auroc),
         ("average_precision", average_precision),
         ("accuracy", accuracy),
-        ("calibration_error", calibration_error),
     ):
         plain = bootstrap(metric, *columns, rounds=40)
         found = figures[name]
-        assert (found.low, found.high) == pytest.approx((plain.low, plain.high))
+        assert (found.low, found.high) == pytest.approx((plain.low, plain.high), nan_ok=True)
+
+
+def test_the_calibration_errors_interval_is_moved_by_what_resampling_adds() -> None:
+    """Draws of calibrated rows have larger errors than the rows: the interval holds the value all the same."""
+    outside = 0
+    for seed in range(40):
+        rng = random.Random(seed)  # noqa: S311 - sample data
+        scores = [rng.random() for _ in range(200)]
+        targets = [float(rng.random() < score) for score in scores]
+        found = summary(Judged(targets, scores, list(map(str, range(200)))), rounds=40)
+        figure = found["calibration_error"]
+        assert 0.0 <= figure.low < figure.high
+        outside += not figure.low <= figure.value <= figure.high
+    assert outside == 0
 
 
 def test_order_of_the_rows_does_not_matter() -> None:
@@ -170,14 +183,14 @@ def test_order_of_the_rows_does_not_matter() -> None:
     shuffled = rows.take(random.Random(2).sample(range(200), 200))  # noqa: S311 - sample data
     found, wanted = (summary(each, threshold=0.5, rounds=20) for each in (shuffled, rows))
     for name, figure in wanted.items():
-        assert astuple(found[name]) == pytest.approx(astuple(figure))
+        assert astuple(found[name]) == pytest.approx(astuple(figure), nan_ok=True)
 
 
 def test_groups_are_drawn_whole() -> None:
-    """With one group there is nothing to resample: the interval is the value."""
+    """With one group there is nothing to resample: a figure has no interval, not one without width."""
     rows = sample(40)
-    figure = summary(Judged(rows.targets, rows.scores, ["g"] * 40), rounds=10)["auroc"]
-    assert figure.low == figure.value == figure.high
+    figures = summary(Judged(rows.targets, rows.scores, ["g"] * 40), rounds=10)
+    assert all(math.isnan(f.low) and math.isnan(f.high) for f in figures.values())
 
 
 def test_shares_have_intervals() -> None:
@@ -187,6 +200,16 @@ def test_shares_have_intervals() -> None:
     assert found.value == 0.25
     assert 0.1 < found.low < 0.25 < found.high < 0.4
     assert math.isnan(share([], []).value)
+
+
+@pytest.mark.parametrize(("groups", "bound"), [(1, 0.975), (10, 0.3085), (243, 0.0151)])
+def test_a_share_of_none_or_all_has_the_exact_interval(groups: int, bound: float) -> None:
+    """Where every draw agrees, the bound is that of Clopper and Pearson over the groups."""
+    names = [str(n) for n in range(groups)] * 2
+    none, every = (share([flag] * len(names), names) for flag in (False, True))
+    assert astuple(none) == pytest.approx((0.0, 0.0, bound), abs=1e-4)
+    assert astuple(every) == pytest.approx((1.0, 1 - bound, 1.0), abs=1e-4)
+    assert math.isnan(share([True], ["g"], rounds=0).low)
 
 
 def test_scores_that_are_no_probabilities_have_no_calibration_error() -> None:

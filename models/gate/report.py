@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import math
-import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from candor_guard.detectors.gate import LinearGate
 from candor_guard.detectors.lexical import request_of
+from candor_guard.figures import share as shared_of
 from models.gate.rows import Turn
 
 TRADE_OFF = (0.97, 0.98, 0.985, 0.99, 0.995)
 RESAMPLES = 1_000
-_TAIL = 0.025  # of the resampled shares, on each side of an interval
 _HIGHEST = 3.0  # no belief head is ever switched off
 _LOWEST = 0.35  # share of the follow-ups at risk whose log odds are tried as the pressure limit
 _FOLLOWUPS = "followups"
@@ -127,44 +126,17 @@ def share_table(
     return figures
 
 
-def share(held: Sequence[bool], groups: Sequence[str], resamples: int) -> dict[str, float]:
-    """Share held of some turns, with a 95 % interval by resampling of the groups.
-
-    Where no turn is held, or every one, resampling would give an interval without width: it is the
-    exact one of Clopper and Pearson (1934) there, which has a closed form, over the groups.
+def share(held: Sequence[bool], groups: Sequence[str], resamples: int) -> dict[str, Any]:
+    """Share held of some turns, with a 95 % interval over the groups.
 
     Args:
         held: Of each turn; at least one.
         groups: Of each turn, what belongs together.
         resamples: How many; 0 for no interval.
     """
-    counts: dict[str, list[int]] = {}
-    for hold, group in zip(held, groups, strict=True):
-        row = counts.setdefault(group, [0, 0])
-        row[0] += hold
-        row[1] += 1
-    rows = list(counts.values())
-    figure = {"turns": len(held), "value": round(sum(held) / len(held), 4)}
-    if resamples:
-        low, high = _interval(rows, resamples)
-        figure |= {"low": round(low, 4), "high": round(high, 4)}
-    return figure
-
-
-def _interval(rows: Sequence[Sequence[int]], resamples: int) -> tuple[float, float]:
-    """Return the interval of the share in rows of (held, turns)."""
-    bound = _TAIL ** (1 / len(rows))
-    if all(held == 0 for held, _ in rows):
-        return 0.0, 1 - bound
-    if all(held == turns for held, turns in rows):
-        return bound, 1.0
-    shares = sorted(_resampled(rows, seed) for seed in range(resamples))
-    return shares[int(_TAIL * resamples)], shares[int((1 - _TAIL) * resamples) - 1]
-
-
-def _resampled(rows: Sequence[Sequence[int]], seed: int) -> float:
-    drawn = random.Random(seed).choices(rows, k=len(rows))  # noqa: S311 - resampling
-    return sum(row[0] for row in drawn) / sum(row[1] for row in drawn)
+    found = shared_of(held, groups, resamples).to_dict()
+    figure = {"turns": len(held), "value": found["value"]}
+    return figure | ({"low": found["low"], "high": found["high"]} if resamples else {})
 
 
 def _floor(values: Sequence[float], recall: float) -> float:

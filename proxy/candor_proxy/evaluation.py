@@ -7,7 +7,8 @@ client would see.
 
 from __future__ import annotations
 
-from collections import defaultdict
+import difflib
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,8 @@ from candor_guard.guard import Guard
 from candor_guard.verdict import LABELS, NEED_EARLIER, SIGNALS, Verdict
 
 HEADS = (*LABELS, *SIGNALS)
+# Of the report; keys may be added under one number.
+SCHEMA = 1
 BY = ("source", "kind", "language")
 # The kind of a row, by the first of these fields that it has.
 _KINDS = ("kind", "variant", "stance")
@@ -37,11 +40,13 @@ class LabelledRow:
         source: The object as read: ``messages``, ``reply``, ``labels`` and any other field.
         group: Rows of one group are resampled together, and form pairs.
         labels: 0 to 1 by head, only where somebody judged.
+        unheard: Heads that were judged, but that need an assistant turn before the last one.
     """
 
     source: Mapping[str, Any]
     group: str
     labels: Mapping[str, float]
+    unheard: Sequence[str] = ()
 
     @classmethod
     def parse(cls, source: Mapping[str, Any], *, place: str, file: str = "") -> LabelledRow:
@@ -56,13 +61,19 @@ class LabelledRow:
             InvalidRequestError: If it cannot be judged or says nothing to judge by.
         """
         conversation = Conversation.parse(source.get("messages"))
-        if not isinstance(source.get("reply"), str):
+        if source.get("reply") is None:
+            told = "reply is missing: it stands beside messages, not in them"
+            raise InvalidRequestError(told, param="reply")
+        if not isinstance(source["reply"], str):
             raise InvalidRequestError("reply must be text", param="reply")
         labels = _labels(source.get("labels"))
+        unheard: Sequence[str] = ()
         if not conversation.earlier_reply:
+            unheard = tuple(head for head in HEADS if head in labels and head in NEED_EARLIER)
             labels = {k: v for k, v in labels.items() if k not in NEED_EARLIER}
         group = source.get("group")
-        return cls(source, f"{file}/{place if group is None else group}", labels)
+        unstated = group is None or group == ""
+        return cls(source, f"{file}/{place if unstated else group}", labels, unheard)
 
     @property
     def at_fault(self) -> bool | None:
@@ -107,6 +118,7 @@ def evaluate(
     verdicts = guard.check_many([row.source for row in rows])
     judged = list(zip(rows, verdicts, strict=True))
     return {
+        "schema": SCHEMA,
         "detector": f"{guard.detector.name}@{guard.detector.version}",
         "operating_point": guard.policy.operating_point,
         "thresholds": dict(verdicts[0].thresholds) if verdicts else {},
@@ -120,17 +132,31 @@ _Item = tuple[LabelledRow, Verdict]
 
 
 def _labels(found: object) -> dict[str, float]:
+    if found is None:
+        raise InvalidRequestError("labels is missing", param="labels")
     if not isinstance(found, Mapping):
         raise InvalidRequestError("labels must be an object", param="labels")
-    labels = {head: found[head] for head in HEADS if found.get(head) is not None}
-    for head, value in labels.items():
-        if not isinstance(value, (int, float)) or not 0 <= value <= 1:
+    for name in found.keys() - set(HEADS):
+        # Labels of other tools are none of ours; a misspelt one of ours would be lost in silence.
+        near = difflib.get_close_matches(name.lower(), HEADS, n=1, cutoff=0.8)
+        if near:
             raise InvalidRequestError(
-                f"labels.{head} must be 0 to 1 or null, not {value!r}", param=f"labels.{head}"
+                f"labels has {name!r}; did you mean {near[0]!r}?", param="labels"
             )
     if found.keys().isdisjoint(HEADS):  # all null is fine: nobody judged that row
         raise InvalidRequestError(f"labels has none of {', '.join(HEADS)}", param="labels")
-    return {head: float(value) for head, value in labels.items()}
+    return {head: _label(head, found[head]) for head in HEADS if found.get(head) is not None}
+
+
+def _label(head: str, value: object) -> float:
+    """Read one label; the verdicts are yes or no, readings may lie between."""
+    whole = head in LABELS
+    if isinstance(value, (int, float)) and (value in (0, 1) if whole else 0 <= value <= 1):
+        return float(value)
+    known = "0, 1" if whole else "0 to 1"
+    raise InvalidRequestError(
+        f"labels.{head} must be {known} or null, not {value!r}", param=f"labels.{head}"
+    )
 
 
 def _parts(items: Sequence[_Item], key: str, rounds: int) -> dict[str, Any]:
@@ -148,6 +174,8 @@ def _part(items: Sequence[_Item], rounds: int) -> dict[str, Any]:
         "rows": len(items),
         "groups": len({row.group for row, _ in items}),
         "not_evaluated": sum(verdict.not_evaluated is not None for _, verdict in items),
+        "not_evaluated_why": Counter(v.not_evaluated for _, v in items if v.not_evaluated),
+        "labels_without_earlier_turn": Counter(head for row, _ in items for head in row.unheard),
         "labels": {head: heads[head] for head in LABELS if heads[head]},
         "signals": {head: heads[head] for head in SIGNALS if heads[head]},
         "flagged": {

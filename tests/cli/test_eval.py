@@ -52,7 +52,7 @@ def evaluated(
 def test_figures_are_those_of_the_library(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    """AUROC is that of the verdicts `Guard.check` gives; every figure lies in its interval."""
+    """AUROC is that of the verdicts `Guard.check` gives; a figure lies in its interval if it has one."""
     status, report, err = evaluated(capsys, tmp_path, lines())
     rows = [json.loads(line) for line in lines().splitlines()]
     scores = [Guard().check(r["messages"], r["reply"]).scores["capitulation"] for r in rows]
@@ -69,8 +69,10 @@ def test_figures_are_those_of_the_library(
     assert all(
         figure["low"] <= figure["value"] <= figure["high"]
         for figure in figures.values()
-        if isinstance(figure, dict)
+        if isinstance(figure, dict) and figure["low"] is not None
     )
+    assert figures["calibration_error"]["low"] < figures["calibration_error"]["high"]
+    assert figures["auroc"] == {"value": 1.0, "low": None, "high": None}  # all draws agree
 
 
 def test_flagged_rates_tell_faulty_from_sound(
@@ -159,14 +161,65 @@ def test_equal_groups_of_two_files_are_not_one(
     assert report["overall"]["labels"]["capitulation"]["auroc"]["low"] is None
 
 
+def test_labels_of_other_tools_are_left_alone(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """A label that is none of ours, nor like one, is no error, and a reading may lie between."""
+    text = json.dumps(row(1, caves=True, labels={"drift": 1, "toxicity": 0.3, "warmth": 0.5}))
+    status, report, _ = evaluated(capsys, tmp_path, text + "\n")
+    assert status == 0
+    assert (set(report["overall"]["labels"]), set(report["overall"]["signals"])) == (
+        {"drift"},
+        {"warmth"},
+    )
+
+
+def test_an_empty_group_is_none(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Rows whose group is empty do not belong together."""
+    text = "".join(json.dumps(row(n, caves=True, group="")) + "\n" for n in range(3))
+    _, report, _ = evaluated(capsys, tmp_path, text)
+    assert (report["schema"], report["overall"]["groups"]) == (1, 3)
+
+
+def test_what_is_missing_is_said(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """No ranking, replies in other languages and labels that cannot count have a line each, for people."""
+    german = "Das ist leider nicht richtig, und ich bleibe bei meiner Antwort von eben."
+    first = {"messages": [{"role": "user", "content": "Is the moon made of cheese?"}]}
+    found = (row(1, caves=True), row(2, caves=True, reply=german), row(3, caves=True, **first))
+    source = tmp_path / "rows.jsonl"
+    source.write_text("".join(json.dumps(entry) + "\n" for entry in found), encoding="utf-8")
+    assert main(["eval", str(source), "--rounds", "5"]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "1 rows were not evaluated: language." in out
+    assert "1 labels of capitulation do not count: no assistant turn comes before" in out
+    assert "No ranking by capitulation: of its 1 rows all are positive." in out
+    assert "No ranking by drift: of its 0 rows none is labelled." in out
+    assert "Ranking" not in out
+
+
+def test_true_is_true(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """--only finds the values of JSON as JSON writes them."""
+    text = "".join(json.dumps(row(n, caves=True, hard=n > 1)) + "\n" for n in range(3))
+    _, report, _ = evaluated(capsys, tmp_path, text, "--only", "hard=true")
+    assert report["overall"]["rows"] == 1
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"labels": None}, "labels must be an object"),
-        ({"labels": {"capitulaton": 1}}, "labels has none of capitulation, drift"),
-        ({"labels": {"drift": "yes"}}, "labels.drift must be 0 to 1 or null, not 'yes'"),
-        ({"labels": {"drift": 2}}, "labels.drift must be 0 to 1 or null, not 2"),
-        ({"reply": None}, "reply must be text"),
+        ({"labels": None}, "labels is missing"),
+        ({"labels": [1]}, "labels must be an object"),
+        (
+            {"labels": {"Capitulation": 1, "drift": 0}},
+            "'Capitulation'; did you mean 'capitulation'?",
+        ),
+        ({"labels": {"drfit": 1, "capitulation": 0}}, "'drfit'; did you mean 'drift'?"),
+        ({"labels": {"toxicity": 1}}, "labels has none of capitulation, drift"),
+        ({"labels": {"drift": "yes"}}, "labels.drift must be 0, 1 or null, not 'yes'"),
+        ({"labels": {"drift": 0.5}}, "labels.drift must be 0, 1 or null, not 0.5"),
+        ({"labels": {"warmth": 2}}, "labels.warmth must be 0 to 1 or null, not 2"),
+        ({"reply": None}, "reply is missing: it stands beside messages, not in them"),
+        ({"reply": 1}, "reply must be text"),
         ({"messages": []}, "messages must not be empty"),
     ],
 )
@@ -245,11 +298,15 @@ def test_table_for_people(
     out, err = capsys.readouterr()
     shown = out.splitlines()
     auroc_line = next(line for line in shown if "source: even" in line and "AUROC" in line)
+    error_line = next(line for line in shown if " all " in line and "calibration" in line)
     assert err == ""
     assert max(map(len, shown)) <= 80
     assert "\N{HORIZONTAL ELLIPSIS}" not in out
+    assert re.fullmatch(r" *source: even +capitulation +AUROC +1\.000 *", auroc_line)
+    number = r"\d\.\d{3}"
     assert re.fullmatch(
-        r" *source: even +capitulation +AUROC +\d\.\d{3} +\d\.\d{3} to \d\.\d{3} *", auroc_line
+        rf" *all +capitulation +calibration error +{number} +{number} to {number} *",
+        error_line,
     )
     assert re.search(r"source: odd +sound +\d+\.\d % +\d+\.\d to \d+\.\d", out)
     assert "[red]odd" in out

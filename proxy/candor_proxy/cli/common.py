@@ -37,5 +37,5 @@ def add_detector_options(parser: argparse.ArgumentParser) -> None:
         "--operating-point",
         default="balanced",
         metavar="NAME",
-        help="strict, balanced (the default) or sensitive",
+        help="strict, balanced (the default), sensitive or recall",
     )

@@ -127,7 +127,9 @@ def _row(name: str, entry: Entry, only: Collection[tuple[str, str]]) -> Labelled
 
 def _said(source: Mapping[str, Any], key: str) -> str | None:
     value = source.get(key)
-    return None if value is None else str(value)
+    if value is None or isinstance(value, str):
+        return value
+    return json.dumps(value)
 
 
 def _write(report: Mapping[str, Any], form: str) -> None:

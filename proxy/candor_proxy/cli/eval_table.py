@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from candor_guard.figures import BUDGETS, recall_name
+from candor_guard.verdict import LABELS
 from candor_proxy.cli.terminal import plain
 
 _FIGURES = {
@@ -32,9 +33,28 @@ def print_report(report: Mapping[str, Any], console: Console | None = None) -> N
         f" {whole['groups']} groups, {whole['not_evaluated']} not evaluated",
         highlight=False,
     )
-    out.print(_ranking(report))
+    for note in notes(whole):
+        out.print(plain(note), highlight=False, markup=False)
+    if any("auroc" in figures for figures in whole["labels"].values()):
+        out.print(_ranking(report))
     out.print(_flagged(report))
     out.print("Intervals: 95 %, over groups.", highlight=False)
+
+
+def notes(part: Mapping[str, Any]) -> Iterator[str]:
+    """Say what is missing from the figures of a part, and why."""
+    for reason, count in part["not_evaluated_why"].items():
+        yield f"{count} rows were not evaluated: {reason}."
+    for head, count in part["labels_without_earlier_turn"].items():
+        yield f"{count} labels of {head} do not count: no assistant turn comes before the last user turn."
+    for label in LABELS:
+        figures = part["labels"].get(label, {})
+        if "auroc" not in figures:
+            known = (
+                "none is" if not figures else "all are" if figures["positives"] else "all are not"
+            )
+            told = "labelled" if not figures else "positive"
+            yield f"No ranking by {label}: of its {figures.get('rows', 0)} rows {known} {told}."
 
 
 def _ranking(report: Mapping[str, Any]) -> Table:

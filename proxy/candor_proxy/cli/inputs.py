@@ -94,6 +94,7 @@ def each_exchange(name: str, use: Callable[[int, dict[str, Any]], None]) -> int:
 def placed(error: Exception) -> str:
     """Return what is wrong with a line: the parser counts lines from that one on."""
     told = str(error).replace(" at line 1 column", " at column")
+    told = told.replace("body must be a JSON object", "a line must be one JSON object")
     return told.replace("body is not valid JSON", "not valid JSON")
 
 
