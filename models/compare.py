@@ -169,7 +169,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = line.parse_args(arguments)
     named = sets(options.data, options.authored)
     detectors: list[Detector] = [LexicalDetector(), *map(EncoderDetector, options.model)]
-    results = {d.name: report(d, named) for d in detectors}
+    names = [d.name for d in detectors]
+    # Two folders of one model's make are told apart by where they lie.
+    shown = [
+        n if names.count(n) == 1 else f"{n} {p}"
+        for n, p in zip(names, ["", *options.model], strict=True)
+    ]
+    results = {name: report(d, named) for name, d in zip(shown, detectors, strict=True)}
     print("\n".join(lines_of(results)))
     if options.out:
         options.out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")

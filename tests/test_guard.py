@@ -9,6 +9,7 @@ import pytest
 from tests.flow.kit import BAD, GOOD, MESSAGES, TWO, reply
 
 from candor_guard import Guard, Outcome, Policy
+from candor_guard.detectors.lexical import LexicalDetector
 from candor_guard.errors import (
     ConfigurationError,
     DetectorError,
@@ -43,6 +44,25 @@ def test_check_many() -> None:
     assert [v.flagged for v in checker.check_many(iter(batch))] == [False, True, False]
     assert checker.check_many([]) == []
     assert checker.check_many(batch[1:2]) == [checker.check(MESSAGES, BAD)]
+
+
+async def test_reading_off_the_loop() -> None:
+    """`acheck` and `agate` say what `check` and `gate` say; a closed guard reads no more."""
+    async with Guard(LexicalDetector()) as inline, Guard() as lent:
+        for one in (inline, lent):
+            assert await one.acheck(MESSAGES, BAD) == one.check(MESSAGES, BAD)
+            assert await one.agate(MESSAGES) == one.gate(MESSAGES)
+    with pytest.raises(DetectorError, match="closed"):
+        await lent.acheck(MESSAGES, BAD)
+
+
+async def test_a_guard_closes_at_the_end_of_its_block() -> None:
+    """`async with` closes the upstream, also where the block fails."""
+    upstream = FakeUpstream([])
+    with pytest.raises(KeyError):
+        async with Guard(FakeDetector(), upstream=upstream):
+            raise KeyError
+    assert upstream.closed
 
 
 def test_gate() -> None:

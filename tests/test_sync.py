@@ -21,9 +21,15 @@ from typing import Any
 
 import pytest
 from tests.flow.kit import BAD, GOOD, MESSAGES, reply
+from tests.integrations.model_server import model_server
 
 from candor_guard import Guard, Policy
-from candor_guard.errors import ConfigurationError, ReplyRefusedError, UpstreamUnreachableError
+from candor_guard.errors import (
+    ClosedError,
+    ConfigurationError,
+    ReplyRefusedError,
+    UpstreamUnreachableError,
+)
 from candor_guard.sync import Portal, SyncGuard, Worker, in_thread
 from candor_guard.testing import FakeDetector, FakeReply, FakeUpstream
 from candor_guard.upstreams.direct import DirectUpstream
@@ -103,6 +109,59 @@ def test_reading() -> None:
     assert guard.gate(MESSAGES).at_risk
     assert not guard._portal.running
     guard.close()
+
+
+def test_closing_without_a_call_closes_the_guard() -> None:
+    """A guard that only read closes its upstream, too, and closing again does nothing."""
+    upstream = FakeUpstream([])
+    with SyncGuard(Guard(FakeDetector(), upstream=upstream)) as guard:
+        guard.check(MESSAGES, BAD)
+    assert upstream.closed
+    guard.close()
+    with pytest.raises(ClosedError, match="closed"):
+        guard.complete(REQUEST)
+
+
+def test_a_call_that_stops_an_iteration_fails() -> None:
+    """No future takes a StopIteration: the caller gets it as the cause of another error."""
+
+    def run_out() -> None:
+        raise StopIteration
+
+    with pytest.raises(RuntimeError, match="StopIteration") as caught:
+        asyncio.run(asyncio.wait_for(in_thread(run_out), WAIT))
+    assert isinstance(caught.value.__cause__, StopIteration)
+
+
+FORKED_SOCKETS = """
+    import os, sys
+    from candor_guard import Guard
+    from candor_guard.sync import SyncGuard
+    from candor_guard.testing import FakeDetector
+    from candor_guard.upstreams.direct import DirectUpstream
+
+    guard = SyncGuard(Guard(FakeDetector(at_risk=False), upstream=DirectUpstream({url!r})))
+    request = {{"model": "m", "messages": [{{"role": "user", "content": "What is 7 times 8?"}}]}}
+    first = guard.complete(request)["choices"]
+    child = os.fork()
+    if not child:
+        same = guard.complete(request)["choices"] == first
+        guard.close()
+        os._exit(not same)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    same = guard.complete(request)["choices"] == first  # on the connection that was open before
+    guard.close()
+    sys.exit(status or not same)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_fork_with_open_connections() -> None:
+    """A forked process opens connections of its own, and leaves the parent's alone."""
+    with model_server() as model:
+        code = textwrap.dedent(FORKED_SOCKETS).format(url=model.url)
+        subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, timeout=60)
+        assert len(model.asked) == 3
 
 
 def test_errors() -> None:

@@ -39,7 +39,7 @@ class PassThrough:
                 path_below(scope["raw_path"], scope["query_string"]),
                 to_upstream(headers, identity=False),
                 await inbox.body(0) if empty else inbox.pieces(),
-                int(sized) if sized is not None and sized.isdigit() and not chunked else None,
+                int(sized) if sized is not None and sized.isdecimal() and not chunked else None,
             )
             if not await inbox.run(
                 self._hand_on(request, request_id_of(scope), inbox.answering(send))

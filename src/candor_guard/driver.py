@@ -232,11 +232,22 @@ class _Calls:
             return await self._receive_beside(step, self._fetching[step.beside])
         if step.deadline is None:
             return await self.read(step.call)
+        if step.call in self._reading:
+            return await self._receive_begun(step.call, step.deadline)
         try:
             async with asyncio.timeout(_left(step.deadline)):
                 return await self.read(step.call)
         except TimeoutError:
             return None
+
+    async def _receive_begun(self, call: int, deadline: float) -> bytes | None:
+        """Wait for a read that a probe's end left open: cancelled, it could take its piece along."""
+        reading = self._reading[call]
+        await asyncio.wait((reading,), timeout=_left(deadline))
+        if not reading.done():
+            return None
+        del self._reading[call]
+        return reading.result()
 
     async def _receive_beside(
         self, step: Receive, side: asyncio.Task[SideReply]

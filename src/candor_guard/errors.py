@@ -2,6 +2,7 @@
 
     CandorGuardError
     ├── you did wrong
+    │   ├── ClosedError                a guard or an upstream is used after it was closed
     │   ├── ConfigurationError         a policy, a setting or a model directory makes no sense
     │   ├── InvalidRequestError        the request or conversation cannot be read (``param`` says where)
     │   └── MissingExtraError          an optional dependency is not installed (also an ImportError)
@@ -20,9 +21,19 @@ Foreign exceptions are translated where they enter (one adapter per dependency),
 only ever catch these.
 """
 
+from __future__ import annotations
+
+from functools import partial
+
+from typing_extensions import override
+
 
 class CandorGuardError(Exception):
     """Base of every exception that candor-guard raises on purpose."""
+
+
+class ClosedError(CandorGuardError, RuntimeError):
+    """A guard or an upstream is used after it was closed, or was closed meanwhile."""
 
 
 class ConfigurationError(CandorGuardError):
@@ -40,13 +51,21 @@ class InvalidRequestError(CandorGuardError, ValueError):
         super().__init__(message)
         self.param = param
 
+    @override
+    def __reduce__(self) -> tuple[partial[InvalidRequestError], tuple[str]]:
+        return partial(type(self), param=self.param), (str(self),)
+
 
 class MissingExtraError(CandorGuardError, ImportError):
     """An optional dependency is not installed; the message says which extra brings it."""
 
     def __init__(self, purpose: str, extra: str) -> None:
         super().__init__(f"{purpose} needs an extra: pip install 'candor-guard[{extra}]'")
-        self.extra = extra
+        self.purpose, self.extra = purpose, extra
+
+    @override
+    def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str]]:
+        return type(self), (self.purpose, self.extra)
 
 
 class UpstreamError(CandorGuardError):
@@ -88,3 +107,7 @@ class ReplyRefusedError(CandorGuardError):
         super().__init__(message)
         self.code = code
         self.candor = candor
+
+    @override
+    def __reduce__(self) -> tuple[partial[ReplyRefusedError], tuple[str]]:
+        return partial(type(self), code=self.code, candor=self.candor), (str(self),)

@@ -10,6 +10,7 @@ import logging
 import secrets
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing
+from types import TracebackType
 from typing import Any, Self
 
 from typing_extensions import override
@@ -49,6 +50,8 @@ class Guard:
         policy: How careful to be and what it may cost; default: `Policy()`.
         upstream: Where replies come from; only needed for `complete`, `stream` and `events`.
         observers: Called with the `Outcome` of every guarded reply, on the event loop.
+
+    ``async with`` closes it at its end.
 
     Raises:
         ConfigurationError: If the policy names an operating point or an instruction that does
@@ -114,6 +117,16 @@ class Guard:
         """
         return self.examine(messages, reply)[0]
 
+    async def acheck(self, messages: object, reply: str) -> Verdict:
+        """Judge a reply as `check` does, off the event loop where the detector takes its time.
+
+        Raises:
+            InvalidRequestError: If the messages or the reply cannot be read.
+            DetectorError: If the detector fails, or is busy for too long.
+        """
+        reading = await self._runner.read_async(_exchange(messages, reply, None))
+        return judge(reading, self._thresholds, self._label)
+
     def examine(self, messages: object, reply: str) -> tuple[Verdict, Reading]:
         """Judge a reply as `check` does, and return what was read of it as well.
 
@@ -157,6 +170,15 @@ class Guard:
             DetectorError: If the detector fails.
         """
         return self._runner.gate(Conversation.parse(messages))
+
+    async def agate(self, messages: object) -> Risk:
+        """Say what `gate` does, off the event loop where the detector takes its time.
+
+        Raises:
+            InvalidRequestError: If the messages cannot be read.
+            DetectorError: If the detector fails, or is busy for too long.
+        """
+        return await self._runner.gate_async(Conversation.parse(messages))
 
     def _judge(self, batch: Sequence[Exchange]) -> list[Verdict]:
         if not batch:
@@ -253,6 +275,17 @@ class Guard:
             yield chunk
         if not found and all(frame.data is None for frame in frames):
             raise UpstreamError("upstream's answer is unreadable: it is no event stream")
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.aclose()
 
     async def aclose(self) -> None:
         """Close the upstream's connections and the detector's thread."""

@@ -23,7 +23,7 @@ from typing import Any, Generic, Self, TypeVar
 
 from typing_extensions import override
 
-from candor_guard.errors import ConfigurationError
+from candor_guard.errors import ClosedError, ConfigurationError
 from candor_guard.frames import Progress
 from candor_guard.guard import Guard
 from candor_guard.verdict import Risk, Verdict
@@ -94,7 +94,7 @@ class SyncGuard:
 
     def close(self) -> None:
         """Close the guard and end the thread. Calls in progress fail."""
-        if self._portal.running:
+        if self._portal.open:
             self._portal.call(self.guard.aclose)
         self._portal.close()
 
@@ -126,6 +126,11 @@ class Portal:
         self._current: _Running | None = None
 
     @property
+    def open(self) -> bool:
+        """Whether it can still be called."""
+        return not self._closed
+
+    @property
     def running(self) -> bool:
         """Whether there is a thread in this process."""
         return self._current is not None and self._current.pid == os.getpid()
@@ -139,7 +144,7 @@ class Portal:
         Raises:
             ConfigurationError: When called from the loop's own thread, which would wait for
                 itself; observers run there.
-            RuntimeError: If the portal is closed, before or meanwhile.
+            ClosedError: If the portal is closed, before or meanwhile.
         """
         place = self._started()
         if place.is_here():
@@ -152,11 +157,11 @@ class Portal:
             future = asyncio.run_coroutine_threadsafe(work, place.loop)
         except RuntimeError:  # the loop has ended a moment ago
             work.close()
-            raise
+            raise ClosedError("the guard is closed") from None
         try:
             return future.result()
         except CancelledError:
-            raise RuntimeError("the guard was closed during the call") from None
+            raise ClosedError("the guard was closed during the call") from None
         except BaseException:
             future.cancel()
             raise
@@ -189,7 +194,7 @@ class Portal:
     def _started(self) -> _Running:
         with self._lock:
             if self._closed:
-                raise RuntimeError("the guard is closed")
+                raise ClosedError("the guard is closed")
             if self._current is None or self._current.pid != os.getpid():
                 self._current = _Running.start()
                 weakref.finalize(self, self._current.stop)
@@ -309,6 +314,10 @@ class Worker:
         def job() -> None:
             try:
                 tell, outcome = done.set_result, call()
+            except StopIteration as error:  # no future takes one, as no generator may let one out
+                told = RuntimeError("the call raised StopIteration")
+                told.__cause__ = error
+                _tell(loop, done, done.set_exception, told)
             except BaseException as error:  # noqa: BLE001 - raised again where it is awaited
                 _tell(loop, done, done.set_exception, error)
             else:

@@ -176,6 +176,30 @@ def test_other_features_are_refused(tmp_path: Path) -> None:
         EncoderDetector(write_model(tmp_path / "model", readers={"features": ["x"]}))
 
 
+@pytest.mark.parametrize(
+    "manifest", ['{"format": 2}', "[]", "null", '{"format": 2, "files": {"readers.json": 1}}']
+)
+def test_a_manifest_of_another_make_is_refused(tmp_path: Path, manifest: str) -> None:
+    """A manifest that lacks what a model needs is a clear configuration error, whatever it holds."""
+    folder = write_model(tmp_path / "model")
+    (folder / MANIFEST).write_text(manifest)
+    with pytest.raises(ConfigurationError, match=str(folder)):
+        EncoderDetector(folder)
+
+
+def test_readers_without_their_parts_are_refused(tmp_path: Path) -> None:
+    """So are readers that lack a part."""
+    folder = write_model(tmp_path / "model")
+    readers = json.loads((folder / READERS).read_text())
+    del readers["linear"]
+    (folder / READERS).write_text(json.dumps(readers))
+    manifest = json.loads((folder / MANIFEST).read_text())
+    manifest["files"][READERS] = digest(folder / READERS)
+    (folder / MANIFEST).write_text(json.dumps(manifest))
+    with pytest.raises(ConfigurationError, match="not a model that can be read"):
+        EncoderDetector(folder)
+
+
 def test_a_manifest_that_is_no_json_is_refused(tmp_path: Path) -> None:
     """A broken manifest is a clear configuration error."""
     (tmp_path / MANIFEST).write_text("{")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -21,6 +22,7 @@ from candor_guard.errors import (
 )
 from candor_guard.upstreams import Headers, UpstreamRequest
 from candor_guard.upstreams.direct import DirectResponse, DirectUpstream
+from candor_guard.upstreams.target import BaseUrl
 
 pytestmark = pytest.mark.anyio
 
@@ -77,7 +79,7 @@ async def test_path_and_query_arrive_byte_for_byte(path: str) -> None:
         "", "models", "?q=1", "//evil.example/x", "http://evil.example/x", "@evil.example",
         "/..", "/../admin", "/x/../../admin", "/./x", "/%2e%2e/admin", "/.%2E/admin",
         "/%252e%252e/admin", "/x/..%2f..%2fadmin", "/..%5cadmin", "/..\\admin", "/..;/admin",
-        "/..;a=b/x", "/x#fragment", "/x y", "/x\r\nx-injected: 1", "/x\x00", "/é",
+        "/..;a=b/x", "/%25252525252e./x", "/x#fragment", "/x y", "/x\r\nx-injected: 1", "/x\x00", "/é",
     ],
 )  # fmt: skip
 async def test_path_that_may_leave_the_base_is_refused_unsent(path: str) -> None:
@@ -86,6 +88,14 @@ async def test_path_that_may_leave_the_base_is_refused_unsent(path: str) -> None
 
     with pytest.raises(InvalidRequestError):
         await upstream.open(UpstreamRequest("GET", path, ()))
+
+
+def test_a_path_of_many_layers_takes_no_time() -> None:
+    """A path that was encoded a thousand times over is refused at once, and not unwrapped."""
+    began = time.perf_counter()
+    with pytest.raises(InvalidRequestError, match="however encoded"):
+        BaseUrl.parse("http://127.0.0.1:1/v1").join("/%" + "25" * 30_000 + "2e")
+    assert time.perf_counter() - began < 0.1
 
 
 async def test_only_host_and_length_are_added() -> None:

@@ -148,7 +148,7 @@ class Lane:
 
         Raises:
             DetectorTimeoutError: If it takes too long, or waits too long for its turn.
-            DetectorError: If the lane is closed meanwhile.
+            DetectorError: If the lane is closed, before or meanwhile.
         """
         if self._pid != os.getpid():  # the parent's thread is not here
             self._start()
@@ -159,7 +159,10 @@ class Lane:
             begun = self._taken = clock()
             return call()
 
-        pending = asyncio.get_running_loop().run_in_executor(self._threads, taken)
+        try:
+            pending = asyncio.get_running_loop().run_in_executor(self._threads, taken)
+        except RuntimeError:  # the executor's own, for a call after its end
+            raise DetectorError("detector was closed") from None
         try:
             while not pending.done():
                 turn = min(max(came, self._taken), came + (patience - 1) * self._limit)

@@ -8,21 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import io
+import os
 import ssl
 from collections.abc import Iterable, Iterator
-from contextvars import ContextVar
-from dataclasses import dataclass
 from typing import Any, Final
-from weakref import WeakSet
 
 import aiohttp
-from aiohttp.connector import Connection
-from aiohttp.tracing import Trace
 from typing_extensions import override
 from yarl import URL
 
+from candor_guard.errors import ClosedError
 from candor_guard.upstreams import HOP_BY_HOP, Headers, UpstreamRequest, end_to_end
 from candor_guard.upstreams.broken import after_answer, before_answer
+from candor_guard.upstreams.pool import TRIP, Pool, Trip, never_arrived
 from candor_guard.upstreams.target import BaseUrl, checked_key
 from candor_guard.upstreams.upload import Upload
 
@@ -43,10 +41,6 @@ _NEVER_WAITS: Final = 32 * 1024
 
 # aiohttp warns that larger bytes objects block the loop; from a BytesIO it writes in pieces.
 _WRITTEN_AT_ONCE: Final = 1 << 20
-
-# A server that closed an idle connection says so within one round trip of our request. After
-# that it may well have been working on it.
-_STALE_WITHIN: Final = 1.0
 
 _FOREIGN: Final = (aiohttp.ClientError, OSError, ValueError)
 
@@ -96,6 +90,8 @@ class DirectUpstream:
         self._proxy = proxy
         self._ssl: ssl.SSLContext | bool = True if ssl_context is None else ssl_context
         self._session: aiohttp.ClientSession | None = None
+        self._inherited: aiohttp.BaseConnector | None = None
+        self._pid = os.getpid()
         self._closed = False
 
     @override
@@ -108,6 +104,7 @@ class DirectUpstream:
         Raises:
             UpstreamUnreachableError: If there is no connection, or no HTTP on it.
             UpstreamTimeoutError: If there is one, but no answer in time.
+            ClosedError: If the upstream was closed.
             InvalidRequestError: If the path leaves the base URL or a header cannot be sent.
         """
         url = self._base.join(request.path)
@@ -131,7 +128,7 @@ class DirectUpstream:
     async def aclose(self) -> None:
         """Close all connections, those in use included."""
         self._closed = True
-        if self._session is not None:
+        if self._session is not None and self._pid == os.getpid():
             await self._session.close()
 
     async def _open_bytes(
@@ -149,12 +146,12 @@ class DirectUpstream:
         self, method: str, url: URL, headers: list[tuple[str, str]], body: bytes
     ) -> DirectResponse:
         """Send a request, and once more when it crossed the end of its connection."""
-        trip = _Trip()
-        _TRIP.set(trip)
+        trip = Trip()
+        TRIP.set(trip)
         try:
             return await self._send(method, url, headers, body)
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
-            if not _never_arrived(error, trip):
+            if not never_arrived(error, trip):
                 raise
         return await self._send(method, url, headers, body)
 
@@ -184,12 +181,21 @@ class DirectUpstream:
         return DirectResponse(response, self._server, None if isinstance(body, bytes) else body)
 
     def _ready(self) -> aiohttp.ClientSession:
-        """Return the session, made here because aiohttp binds it to the running loop."""
+        """Return the session, made here because aiohttp binds it to the running loop.
+
+        In a process that was forked it is made anew: loop and connections are the parent's.
+        """
         if self._closed:
-            raise RuntimeError("this upstream is closed")
+            raise ClosedError("this upstream is closed")
+        if self._session is not None and self._pid != os.getpid():
+            # Kept: a transport that is collected complains, and may touch the parent's loop.
+            self._inherited = self._session.connector
+            self._session.detach()
+            self._session = None
         if self._session is None:
+            self._pid = os.getpid()
             self._session = aiohttp.ClientSession(
-                connector=_Connector(limit=self._max_connections, ssl=self._ssl),
+                connector=Pool(limit=self._max_connections, ssl=self._ssl),
                 timeout=self._timeout,
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,
@@ -281,56 +287,6 @@ class _AbortingResponse(aiohttp.ClientResponse):
         if self.connection is not None and self.connection.transport is not None:
             self.connection.transport.abort()
         super().close()
-
-
-@dataclass(slots=True)
-class _Trip:
-    """Whether a request went out on a connection that had been idle in the pool, and when."""
-
-    reused_at: float | None = None
-
-
-# Of the request that the running task is about to send.
-_TRIP: Final[ContextVar[_Trip | None]] = ContextVar("trip", default=None)
-
-
-class _Connector(aiohttp.TCPConnector):
-    """A pool that tells whoever asks whether a connection had been in use before.
-
-    aiohttp's own way to learn that, a trace, calls ten empty hooks for every request.
-    """
-
-    def __init__(self, *, limit: int, ssl: ssl.SSLContext | bool) -> None:
-        super().__init__(limit=limit, ssl=ssl)
-        self._used: WeakSet[Any] = WeakSet()
-
-    @override
-    async def connect(
-        self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
-    ) -> Connection:
-        connection = await super().connect(req, traces, timeout)
-        if connection.protocol in self._used:
-            trip = _TRIP.get()
-            if trip is not None:
-                trip.reused_at = asyncio.get_running_loop().time()
-        else:
-            self._used.add(connection.protocol)
-        return connection
-
-
-def _never_arrived(error: aiohttp.ClientError, trip: _Trip) -> bool:
-    """Say whether the server had closed the connection before our request got there.
-
-    aiohttp repeats idempotent requests by itself, but no POST, and every chat is a POST: without
-    this, a server that closes idle connections fails some first request after each pause. To
-    repeat one is safe only when it cannot have been processed. So: the connection came out of
-    the pool, it was closed or reset (no timeout, no refused connect) before a byte of an answer,
-    and as fast as a close that crossed our request on its way. The caller adds: the body is
-    whole, so the second request is the same as the first; and there is no third.
-    """
-    if trip.reused_at is None or isinstance(error, aiohttp.ClientConnectorError):
-        return False
-    return asyncio.get_running_loop().time() - trip.reused_at < _STALE_WITHIN
 
 
 def _watch(response: aiohttp.ClientResponse) -> None:

@@ -15,6 +15,7 @@ from candor_guard.errors import ConfigurationError, InvalidRequestError
 # Visible ASCII, but no fragment: yarl would cut it off, and no request line carries one.
 _REQUEST_TARGET: Final = re.compile(r"/(?!/)[!-\"$-~]*")
 _SEPARATORS: Final = re.compile(r"[/\\]")
+_LAYERS: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ def _joined(base: str, target: str) -> URL:
     if _REQUEST_TARGET.fullmatch(target) is None:
         raise InvalidRequestError("the path must be a plain path below the base URL")
     if _has_dot_segment(target.partition("?")[0]):
-        raise InvalidRequestError("the path must not contain . or .. segments")
+        raise InvalidRequestError("the path must not contain . or .. segments, however encoded")
     return URL(base + target, encoded=True)
 
 
@@ -92,6 +93,12 @@ def _has_dot_segment(path: str) -> bool:
     Servers differ in what they decode, how often, and what they take for a separator or a
     parameter (``..;x``), so the most generous reading counts.
     """
-    while (decoded := unquote(path, "latin-1")) != path:
+    # Each round takes one layer off `%252525…`: a path with more than a few is no honest one, and to
+    # follow them all would take seconds for one request line.
+    for _ in range(_LAYERS):
+        if (decoded := unquote(path, "latin-1")) == path:
+            break
         path = decoded
+    else:
+        return True
     return any(part.partition(";")[0] in {".", ".."} for part in _SEPARATORS.split(path))

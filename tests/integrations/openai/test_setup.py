@@ -9,6 +9,7 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Generator
+from pathlib import Path
 from typing import Any
 
 import openai
@@ -178,6 +179,30 @@ async def test_other_endpoints(kind: Kind) -> None:
         )
         await asker.run(lambda c: c.models.list(), lambda c: c.models.list())
     assert [call.target for call in server.calls] == ["/v1/embeddings", "/v1/models"]
+
+
+@KINDS
+async def test_an_upload_stays_a_stream(kind: Kind, tmp_path: Path) -> None:
+    """A file that is sent to another endpoint is read as it goes out, and is never whole in memory."""
+    seen: list[bool] = []
+
+    def hook(request: Any) -> None:
+        seen.append(hasattr(request, "_content"))
+
+    async def ahook(request: Any) -> None:
+        hook(request)
+
+    inner = http_client(kind, OWN, event_hooks={"request": [hook if kind == "sync" else ahook]})
+    big = tmp_path / "lines.jsonl"
+    big.write_bytes(b"{}\n" * 200_000)
+    body = b'{"id": "file-1", "object": "file"}'
+    async with asking(kind, (answer(body),), http_client=inner) as (asker, server):
+        await asker.run(
+            lambda c: c.files.create(file=big, purpose="batch"),
+            lambda c: c.files.create(file=big, purpose="batch"),
+        )
+    assert seen == [False]
+    assert len(server.calls[0].body) > big.stat().st_size
 
 
 @KINDS

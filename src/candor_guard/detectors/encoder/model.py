@@ -122,6 +122,14 @@ def load_model(folder: Path, *, encoder: bool = True) -> Model:
     Raises:
         ConfigurationError: If a file is missing, altered, or made for other code than this.
     """
+    try:
+        return _loaded(folder, encoder=encoder)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        told = f"{type(error).__name__}: {error}"
+        raise ConfigurationError(f"{folder}: not a model that can be read ({told})") from error
+
+
+def _loaded(folder: Path, *, encoder: bool) -> Model:
     manifest = _json(folder / MANIFEST)
     if manifest.get("format") != FORMAT:
         raise ConfigurationError(

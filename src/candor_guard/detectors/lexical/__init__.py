@@ -17,7 +17,7 @@ from candor_guard.detectors.lexical.scoring import Weights, load_weights
 from candor_guard.detectors.lexical.user_cues import USER_CUES
 from candor_guard.detectors.lexical.views import last_user_text
 from candor_guard.detectors.lexical.words import is_english, tokens_of
-from candor_guard.verdict import LABELS, SIGNALS, Reading, Risk
+from candor_guard.verdict import LABELS, NEED_EARLIER, SIGNALS, Reading, Risk
 
 __all__ = ["FAMILIES", "LexicalDetector", "request_of"]
 
@@ -78,7 +78,8 @@ class LexicalDetector:
         scores = {label: heads[label].probability(features) for label in LABELS}
         if not views.earlier.sentences:
             # Without an earlier position there is nothing to press or to give up.
-            scores["capitulation"] = signals["pressure"] = signals["concession"] = 0.0
+            scores |= {name: 0.0 for name in scores if name in NEED_EARLIER}
+            signals |= {name: 0.0 for name in signals if name in NEED_EARLIER}
         return Reading(scores, signals, telling_sentences(views.reply, self._raised(scores)))
 
     def _raised(self, scores: Mapping[str, float]) -> dict[str, Sequence[float]]:

@@ -165,7 +165,7 @@ async def streamed(
         while (chunk := await worker.run(partial(context.run, next, chunks, None))) is not None:
             yield chunk
     finally:
-        worker.finish(chunks.close)
+        worker.finish(getattr(chunks, "close", None))
 
 
 _UNSTREAMED: Final[dict[_Way, _Way]] = {streamed: invoked, astreamed: ainvoked}

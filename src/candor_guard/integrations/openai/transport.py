@@ -78,17 +78,6 @@ class Setup:
     portal: Portal = field(default_factory=Portal)
     closing: set[asyncio.Task[None]] = field(default_factory=set)
 
-    def parsed(self, request: Any, body: bytes) -> GuardedRequest | None:
-        """Return the request if it is one that is guarded."""
-        path = request.url.path
-        surface = next((made for end, made in _SURFACES.items() if path.endswith(end)), None)
-        if request.method != "POST" or surface is None:
-            return None
-        try:
-            return surface.parse(body)
-        except InvalidRequestError:
-            return None  # the server knows best what is wrong with it
-
     def answer(
         self, parsed: GuardedRequest, request: Any, wire: Callable[[bool], Wire]
     ) -> tuple[Answer, Calls]:
@@ -175,6 +164,20 @@ def _library(client: object) -> Any:
     return None
 
 
+def _surface_of(request: Any) -> Surface | None:
+    """Return the surface of a request that may be guarded, from its method and path alone."""
+    path = request.url.path
+    found = next((made for end, made in _SURFACES.items() if path.endswith(end)), None)
+    return found if request.method == "POST" else None
+
+
+def _parsed(surface: Surface, body: bytes) -> GuardedRequest | None:
+    try:
+        return surface.parse(body)
+    except InvalidRequestError:
+        return None  # the server knows best what is wrong with it
+
+
 def _need_asyncio() -> None:
     try:
         asyncio.get_running_loop()
@@ -208,7 +211,8 @@ class _Blocking:
 
     def send(self, request: Any, *, stream: bool = False, **options: Any) -> Any:
         setup = self.candor
-        parsed = setup.parsed(request, request.read())
+        surface = _surface_of(request)  # an upload stays a stream, which nobody here reads
+        parsed = None if surface is None else _parsed(surface, request.read())
         if parsed is None:
             return setup.inner.send(request, stream=stream, **options)
         _remember(self, None)
@@ -252,7 +256,8 @@ class _Async:
 
     async def send(self, request: Any, *, stream: bool = False, **options: Any) -> Any:
         setup = self.candor
-        parsed = setup.parsed(request, await request.aread())
+        surface = _surface_of(request)
+        parsed = None if surface is None else _parsed(surface, await request.aread())
         if parsed is None:
             return await setup.inner.send(request, stream=stream, **options)
         _need_asyncio()
