@@ -72,7 +72,8 @@ SKIPPED: dict[str, tuple[dict[str, Any], str | None]] = {
     "no logprobs": ({"logprobs": False}, None),
     "text modality": ({"modalities": ["text"]}, None),
     "audio modality": ({"modalities": ["text", "audio"]}, "audio"),
-    "odd modality": ({"modalities": [{}]}, "audio"),
+    "odd modality": ({"modalities": [{}]}, "media"),
+    "image modality": ({"modalities": ["image", "text"]}, "media"),
     "modalities null": ({"modalities": None}, None),
     "audio before n": ({"modalities": ["audio"], "n": 2}, "audio"),
     "text parts": (

@@ -49,6 +49,9 @@ BODIES: dict[str, tuple[bytes, str, str | None]] = {
     "function call": (chat_body(None, function_call={"name": "f"}), "", "tool_calls"),
     "refusal": (chat_body(None, refusal="I can't."), "", "refusal"),
     "audio": (chat_body(None, audio={"id": "a"}), "", "audio"),
+    "a picture beside the text": (chat_body("a", images=[{"type": "image_url"}]), "a", "media"),
+    "thoughts in the text": (chat_body("<think>b</think>\n\na"), "a", None),
+    "nothing but thoughts": (chat_body("<think>b"), "", "no_text"),
     "length": (chat_body("Ye", finish="length"), "Ye", "length"),
     "content filter": (chat_body("Ye", finish="content_filter"), "Ye", "content_filter"),
     "no text": (chat_body(None), "", "no_text"),
@@ -109,6 +112,14 @@ STREAMS: dict[str, tuple[bytes, str, str | None]] = {
     "function call": (frames(said({"function_call": {"name": "f"}})), "", "tool_calls"),
     "refusal": (frames(said({"refusal": "I"})), "", "refusal"),
     "audio": (frames(said({"audio": {"id": "a"}})), "", "audio"),
+    "a picture": (frames(said({"images": [{"type": "image_url"}]})), "", "media"),
+    "thoughts in the text": (
+        frames(
+            said({"content": "<thi"}), said({"content": "nk>b</think>"}), said({"content": "\na"})
+        ),
+        "a",
+        None,
+    ),
     "length": (chat_stream(["Ye"], finish="length"), "Ye", "length"),
     "content filter": (chat_stream(["Ye"], finish="content_filter"), "Ye", "content_filter"),
     "second choice": (frames(said({"content": "a"}), said({"content": "b"}, index=1)), "a", "n"),

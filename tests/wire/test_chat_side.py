@@ -64,7 +64,18 @@ def test_side_call() -> None:
         temperature=1.5, tools=[{"type": "function"}], n=3, logprobs=True, seed=1, stop=["x"],
         response_format={"type": "json_object"}, stream_options={"include_usage": True},
     )  # fmt: skip
-    assert body == {"model": "m", "messages": ASKED, "temperature": 0, "max_tokens": 400}
+    assert body == {"model": "m", "messages": ASKED, "temperature": 0, "max_tokens": 4000}
+
+
+def test_how_to_think_is_kept() -> None:
+    """What tells the model to think, or not to, goes along with a side call, the barest included."""
+    wishes = {
+        "chat_template_kwargs": {"enable_thinking": False}, "thinking": {"type": "disabled"},
+        "reasoning": {"enabled": False}, "enable_thinking": False, "think": False,
+    }  # fmt: skip
+    for bare in (False, True):
+        body = side(bare=bare, **wishes)
+        assert {key: body[key] for key in wishes} == wishes
 
 
 def test_side_call_with_a_schema() -> None:

@@ -10,13 +10,15 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from time import perf_counter as clock
 from typing import TypeVar
 
 from candor_guard.conversation import Conversation, Exchange
 from candor_guard.detectors import Detector, PreGate
 from candor_guard.errors import DetectorError, DetectorTimeoutError
-from candor_guard.verdict import LABELS, Reading, Risk
+from candor_guard.thoughts import length_of_thoughts
+from candor_guard.verdict import LABELS, Reading, Risk, Span
 
 T = TypeVar("T")
 _MOST_RISKS = 1024
@@ -57,12 +59,17 @@ class DetectorRunner:
         return self._risks.find(key) or self._kept(self._risks, key, conversation)
 
     def read(self, exchanges: Sequence[Exchange]) -> Sequence[Reading]:
-        """Read a batch.
+        """Read a batch. Thoughts in front of a reply are no part of it.
 
         Raises:
             DetectorError: If the detector raises or an answer is no probability.
         """
-        return _translated(lambda: _checked(self._detector.read(exchanges), len(exchanges)))
+        said = [_without_thoughts(exchange) for exchange in exchanges]
+        readings = _translated(lambda: _checked(self._detector.read(said), len(said)))
+        return [
+            _moved(reading, len(exchange.reply) - len(short.reply))
+            for reading, exchange, short in zip(readings, exchanges, said, strict=True)
+        ]
 
     async def gate_async(self, conversation: Conversation) -> Risk:
         """Like `gate`, off the event loop unless the detector is inline or the risk is known."""
@@ -250,6 +257,19 @@ def _translated(call: Callable[[], T]) -> T:
 def _checked_risk(risk: Risk) -> Risk:
     _need_probability(risk.score, "risk")
     return risk
+
+
+def _without_thoughts(exchange: Exchange) -> Exchange:
+    thoughts = length_of_thoughts(exchange.reply)
+    return replace(exchange, reply=exchange.reply[thoughts:]) if thoughts else exchange
+
+
+def _moved(reading: Reading, characters: int) -> Reading:
+    """Return a reading whose evidence lies so many characters further on."""
+    if not characters or not reading.evidence:
+        return reading
+    evidence = (Span(s.text, s.start + characters, s.end + characters) for s in reading.evidence)
+    return replace(reading, evidence=tuple(evidence))
 
 
 def _checked(readings: Sequence[Reading], wanted: int) -> Sequence[Reading]:

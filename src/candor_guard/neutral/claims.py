@@ -6,7 +6,7 @@ import itertools
 import re
 
 from candor_guard.conversation import Conversation, Message
-from candor_guard.neutral.parts import Kind, Part
+from candor_guard.neutral.parts import Kind, Part, Sifted
 from candor_guard.neutral.sifting import MAX_SEEN, open_words, sift
 from candor_guard.neutral.text import clip, pattern
 from candor_guard.neutral.unwrap import DENIAL, unwrap
@@ -15,6 +15,7 @@ from candor_guard.neutral.voice import sentence, third_person
 MAX_CLAIM = 1_500
 MAX_QUESTION = 400
 _STATED: tuple[Kind, ...] = ("claim", "evidence")
+_WHOLE: tuple[Kind, ...] = (*_STATED, "question")
 
 # "it's 54", "the answer is Canberra", "I got 54": an answer without its question.
 _ANSWER = pattern(
@@ -30,6 +31,9 @@ _ANSWER_LIKE = re.compile(r"[-+$£€]?\d|\(|[A-Z]|the\b|an?\b|[\"“'‘]|[a-h]
 _BARE_WORDS = 4
 _FEW_WORDS = 3
 _MAX_BACK = 8
+# Of an earlier turn, of which a few hundred characters are shown: eight long ones would take as long
+# as the detector.
+_MAX_EARLIER = 1_200
 _MAX_QUESTION_TEXT = 400
 # The user speaks against what somebody says.
 _OPPOSES = pattern(
@@ -57,7 +61,7 @@ _VERB = pattern(
 _SAMPLE = "Zebras graze. Aren't zebras striped animals of some sort?"
 
 
-def neutral_claim(conversation: Conversation) -> str | None:
+def neutral_claim(conversation: Conversation, question: str | None = None) -> str | None:
     """Return what the last user turn claims, in the third person, or None.
 
     Feelings, stakes, identity and pressure are left out; what was brought as evidence stays, with
@@ -65,17 +69,24 @@ def neutral_claim(conversation: Conversation) -> str | None:
     joined with the question that it answers. At most 1,500 characters: head and tail of more.
 
     None when the last turn is no user's, or claims nothing; `bare_turn` then says what is left.
+
+    Args:
+        conversation: Up to the turn that is answered.
+        question: Its `open_question` where that is known already: to find it takes its time.
     """
     last = conversation.last_user
     if last is None:
         return None
     stated = [
         (part, _statement(said) if _is_asked(part) and not _is_block(part) else said)
-        for part, said in _stated(last.text, _STATED)
+        for part, said in _stated(sift(last.text), last.text, _STATED)
     ]
     if not stated:
         return None
-    question = open_question(conversation) if conversation.earlier_reply else ""
+    if not conversation.earlier_reply:
+        question = ""
+    elif question is None:
+        question = open_question(conversation)
     first = _first(*stated[0], question, alone=len(stated) == 1)
     rest = [_restated(part, said) for part, said in stated[1:]]
     return clip(_joined([first, *rest]), MAX_CLAIM)
@@ -92,7 +103,7 @@ def bare_turn(text: str) -> str:
 
     Claims, evidence and questions, in their order; may be empty. At most 1,500 characters.
     """
-    return restate(text, *_STATED, "question")
+    return restate(text, *_WHOLE)
 
 
 def restate(text: str, *kinds: Kind) -> str:
@@ -100,7 +111,11 @@ def restate(text: str, *kinds: Kind) -> str:
 
     Questions stay questions. At most 1,500 characters.
     """
-    kept = _stated(text, kinds)
+    return _told(sift(text), text, kinds)
+
+
+def _told(sifted: Sifted, text: str, kinds: tuple[Kind, ...]) -> str:
+    kept = _stated(sifted, text, kinds)
     return clip(_joined([_restated(part, _asked(part, said)) for part, said in kept]), MAX_CLAIM)
 
 
@@ -111,14 +126,16 @@ def open_question(conversation: Conversation) -> str:
     of the last eight asks; "" when that says nothing or there is no earlier user turn.
     """
     earlier = [m.text for m in conversation.before if m.role == "user" and m.text.strip()]
-    asking = (bare_turn(text) for text in reversed(earlier[-_MAX_BACK:]) if _asks(text))
+    turns = (clip(text, _MAX_EARLIER) for text in reversed(earlier[-_MAX_BACK:]))
+    sifted = ((sift(text), text) for text in turns)
+    asking = (_told(parts, text, _WHOLE) for parts, text in sifted if _asks(parts))
     found = next((bare for bare in asking if len(bare.split()) >= _FEW_WORDS), None)
-    return clip(_one_line(found or bare_turn(conversation.opening_question)), MAX_QUESTION)
+    opening = clip(conversation.opening_question, _MAX_EARLIER)
+    return clip(_one_line(found or bare_turn(opening)), MAX_QUESTION)
 
 
-def _asks(text: str) -> bool:
+def _asks(sifted: Sifted) -> bool:
     """Whether a turn asks something and is no pushback itself."""
-    sifted = sift(text)
     asked = any(part.kind == "question" or _is_asked(part) for part in sifted.parts)
     return asked and not sifted.of("pressure")
 
@@ -127,10 +144,10 @@ def _is_asked(part: Part) -> bool:
     return part.kind in (*_STATED, "question") and part.text.rstrip().endswith("?")
 
 
-def _stated(text: str, kinds: tuple[Kind, ...]) -> list[tuple[Part, str]]:
+def _stated(sifted: Sifted, text: str, kinds: tuple[Kind, ...]) -> list[tuple[Part, str]]:
     """Return the parts of these kinds, each with what it says without its wrapping."""
     hearsay = _OPPOSES.search(clip(text, MAX_SEEN)) is None
-    kept = [part for part in sift(text).parts if part.kind in kinds]
+    kept = [part for part in sifted.parts if part.kind in kinds]
     said = [_core(part, hearsay=hearsay) for part in kept]
     return [(part, words) for part, words in zip(kept, said, strict=True) if words]
 

@@ -141,10 +141,10 @@ def ask_again(question: Question, answer: str) -> Question:
 
 
 def _about_claim(conversation: Conversation, turn: str, given: str | None) -> Question | None:
-    claim = neutral_claim(conversation) or bare_turn(turn)
+    before = open_question(conversation)
+    claim = neutral_claim(conversation, before) or bare_turn(turn)
     if not claim:
         return None
-    before = open_question(conversation)
     # A claim that is told with its question needs no other context.
     alone = not before or before.replace('"', "'") in claim
     shown = [] if alone else [_tagged("context", clip(before, _MAX_QUESTION))]

@@ -31,7 +31,11 @@ class ChatSurface(BaseSurface):
     """The Chat Completions format as a `candor_guard.surface.Surface`."""
 
     name = "chat"
-    _kept = ("user", "safety_identifier", "service_tier", "provider", "reasoning_effort")
+    # The second line is how servers are told to think, or not to.
+    _kept = (
+        "user", "safety_identifier", "service_tier", "provider",
+        "reasoning_effort", "reasoning", "thinking", "think", "enable_thinking", "chat_template_kwargs",
+    )  # fmt: skip
 
     @override
     def reader(self, request: GuardedRequest, limit: int) -> ReplyReader:
@@ -136,8 +140,8 @@ class ChatStreamReader(StreamReader):
 
 def _request_skip(payload: Mapping[str, Any]) -> str | None:
     modalities = payload.get("modalities")
-    if isinstance(modalities, list) and set(map(str, modalities)) - {"text"}:
-        return "audio"
+    if isinstance(modalities, list) and (others := set(map(str, modalities)) - {"text"}):
+        return "audio" if "audio" in others else "media"
     if payload.get("n") not in (None, 1):
         return "n"
     return "logprobs" if payload.get("logprobs") else None
@@ -148,6 +152,8 @@ def _message_skip(message: Mapping[str, Any]) -> str | None:
         return "tool_calls"
     if message.get("refusal"):
         return "refusal"
+    if message.get("images"):  # how several gateways deliver what a model drew
+        return "media"
     return "audio" if message.get("audio") else None
 
 

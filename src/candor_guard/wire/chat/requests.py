@@ -10,9 +10,8 @@ from candor_guard.wire.chat.parts import only_choice
 from candor_guard.wire.reading import text_of_content
 from candor_guard.wire.writing import edited_content
 
-_SIDE_TOKENS: Final = 400
-# Models that want this name for their limit may think before they answer, and thinking counts.
-_SIDE_TOKENS_WITH_THINKING: Final = 4000
+# A finding takes a hundred or so, but many models think first, and thinking counts.
+_SIDE_TOKENS: Final = 4000
 
 
 def edited(payload: Mapping[str, Any], edit: Edit, place: int) -> dict[str, Any]:
@@ -51,10 +50,9 @@ def answer_text(payload: Mapping[str, Any]) -> str:
 def side_wishes(payload: Mapping[str, Any], schema: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return a side call's sampling, its limit and its schema."""
     extras: dict[str, Any] = {"temperature": 0}
-    if payload.get("max_completion_tokens") is not None or payload.get("reasoning_effort"):
-        extras["max_completion_tokens"] = _SIDE_TOKENS_WITH_THINKING
-    else:
-        extras["max_tokens"] = _SIDE_TOKENS
+    # Models that want the newer name for their limit refuse the older one, and older servers the newer.
+    newer = payload.get("max_completion_tokens") is not None or payload.get("reasoning_effort")
+    extras["max_completion_tokens" if newer else "max_tokens"] = _SIDE_TOKENS
     if schema is not None:
         wanted = {"name": "claim_check", "strict": True, "schema": dict(schema)}
         extras["response_format"] = {"type": "json_schema", "json_schema": wanted}
