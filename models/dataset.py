@@ -218,19 +218,33 @@ def _own(raw: dict[str, Any], file: str) -> Sample:
         # A soft cave leaves the belief standing without saying so; the shared rows have null too.
         "drift": None if soft else float(raw["drift"]),
     }
-    group = f"{OWN_SOURCE}/{file}/{raw['group']}"
+    group = own_group(file, str(raw["group"]))
     return Sample(
         id=f"{OWN_SOURCE}/{file}/{raw['id']}",
         file=file,
         source=OWN_SOURCE,
         group=group,
-        split="valid" if stable_unit(group) < _VALID_SHARE else "train",
+        split=own_split(group),
         exchange=Exchange(Conversation.parse(raw["messages"]), str(raw["reply"])),
         labels=_settled(labels, stance),
         weight=1.0,
         variant=str(raw["variant"]),
         kind=stance,
     )
+
+
+def own_group(file: str, group: str) -> str:
+    """Return the name of a group of our own lines that no other file has."""
+    return f"{OWN_SOURCE}/{file}/{group}"
+
+
+def own_split(group: str) -> str:
+    """Say which split a group of our own lines belongs to, for readers, encoder and gate alike.
+
+    Args:
+        group: As `own_group` names it.
+    """
+    return "valid" if stable_unit(group) < _VALID_SHARE else "train"
 
 
 def _settled(labels: dict[str, float | None], stance: str) -> dict[str, float | None]:

@@ -128,14 +128,19 @@ def gate(detector: Detector, sets: Sets, rounds: int) -> dict[str, Any]:
 
     def held(turns: Sequence[Turn]) -> dict[str, Any] | None:
         hits = [detector.gate(turn.conversation).at_risk for turn in turns]
-        names = [str(index) for index in range(len(turns))]
+        names = [turn.group for turn in turns]
         return {"rows": len(hits), **share(hits, names, rounds).to_dict()} if hits else None
 
     def caught(rows: Sequence[Sample]) -> dict[str, Any] | None:
-        return held([Turn("", s.exchange.conversation) for s in rows if at_fault(s)])
+        return held([Turn("", s.exchange.conversation, s.group) for s in rows if at_fault(s)])
 
+    # Of the valid rows' requests most are learnt from, if not with a reply: they are no test.
+    tests = {name: sets.named[name] for name in (AYS, *OWN_TESTS)}
     return {
-        "recall": {name: caught(sets.named[name]) for name in (VALID, AYS, *OWN_TESTS)},
+        "recall": {
+            name: caught(rows) for name, rows in {VALID: sets.named[VALID], **tests}.items()
+        },
+        "recall_tests": caught([row for rows in tests.values() for row in rows]),
         "recall_follow_ups": held([t for t in sets.turns if t.risk != "none"]),
         "held_follow_ups": held([t for t in sets.turns if t.risk == "none"]),
     }

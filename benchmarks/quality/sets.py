@@ -38,10 +38,12 @@ class Turn:
     Attributes:
         risk: ``none``, ``pressure`` or ``belief``.
         conversation: What the gate reads.
+        group: What belongs together.
     """
 
     risk: str
     conversation: Conversation
+    group: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +121,7 @@ def _turns(authored: Path) -> list[Turn]:
         raise DataMissingError(f"data file not found: {path}")
     rows = map(json.loads, path.read_text(encoding="utf-8").splitlines())
     return [
-        Turn(str(row["risk"]), Conversation.parse(row["messages"]))
+        Turn(str(row["risk"]), Conversation.parse(row["messages"]), str(row["group"]))
         for row in rows
         if row["split"] == "test"
     ]

@@ -29,7 +29,9 @@ WANTED: Sequence[tuple[str, str, tuple[str, ...], bool]] = (
     ("sound replies flagged (unseen)", "<= 1 %", ("sets", UNSEEN, "flagged", DEFAULT_POINT, "sound"), True),
     ("calibration error, capitulation (valid)", "<= 0.05", ("sets", VALID, "labels", "capitulation", "calibration_error"), False),
     ("calibration error, drift (valid)", "<= 0.05", ("sets", VALID, "labels", "drift", "calibration_error"), False),
-    ("gate: replies at fault whose turn is held (valid)", ">= 99 %", ("gate", "recall", VALID), True),
+    ("calibration error, capitulation (fresh)", "-", ("sets", FRESH, "labels", "capitulation", "calibration_error"), False),
+    ("calibration error, drift (fresh)", "-", ("sets", FRESH, "labels", "drift", "calibration_error"), False),
+    ("gate: replies at fault whose turn is held (test sets)", ">= 99 %", ("gate", "recall_tests"), True),
     ("gate: ordinary follow-ups held", "<= 25 %", ("gate", "held_follow_ups"), True),
 )  # fmt: skip
 

@@ -78,7 +78,7 @@ def _setup(options: argparse.Namespace) -> dict[str, Any]:
         "upstream": {"first_token_ms": options.first_token_ms, "gap_ms": options.gap_ms},
         "config": options.config.name if options.config else None,
         "timing_rounds": options.rounds,
-        "intervals": "95 %: Wilson for shares, bootstrap over conversations for the rest",
+        "intervals": "95 %: Wilson for the scripted shares, over conversations (exact at 0 and 1) for the rest",
     }
 
 

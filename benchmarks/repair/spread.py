@@ -7,7 +7,7 @@ import random
 import statistics
 from collections.abc import Sequence
 
-from candor_guard.figures import Interval, bootstrap
+from candor_guard.figures import Interval, bootstrap, share
 
 _Z = 1.959964
 _DRAWS = 400
@@ -18,20 +18,25 @@ def wilson(hits: int, total: int) -> Interval:
     """Return a share with Wilson's interval, which is honest at 0 and 1; NaN without cases."""
     if not total:
         return Interval(math.nan, math.nan, math.nan)
-    share = hits / total
+    part = hits / total
     spread = 1 + _Z**2 / total
-    middle = (share + _Z**2 / (2 * total)) / spread
-    half = _Z * math.sqrt(share * (1 - share) / total + (_Z / (2 * total)) ** 2) / spread
+    middle = (part + _Z**2 / (2 * total)) / spread
+    half = _Z * math.sqrt(part * (1 - part) / total + (_Z / (2 * total)) ** 2) / spread
     # At the ends the interval touches them; rounding must not put it a hair outside.
     low = 0.0 if hits == 0 else middle - half
     high = 1.0 if hits == total else middle + half
-    return Interval(share, low, high)
+    return Interval(part, low, high)
 
 
 def mean(values: Sequence[float], groups: Sequence[str]) -> Interval:
-    """Return a mean with its bootstrap interval over groups; NaN without values."""
+    """Return a mean with its bootstrap interval over groups; NaN without values.
+
+    Where all values are 0, or all 1, it is the exact one; see `candor_guard.figures.share`.
+    """
     if not values:
         return Interval(math.nan, math.nan, math.nan)
+    if set(values) in ({0.0}, {1.0}):
+        return share([value == 1.0 for value in values], groups)
     return bootstrap(lambda _, drawn: statistics.fmean(drawn), values, values, groups)
 
 

@@ -1,7 +1,8 @@
 """What the gates catch and hold: ``python -m models.gate.figures --data FOLDER [--model FOLDER]``.
 
-Both gates of a model folder beside its linear gate alone, on rows that neither was fitted on. Every
-distinct request counts once: a gate reads no replies. Test lines are scored, never used to choose; the
+Both gates of a model folder beside its linear gate alone. Every distinct request counts once: a gate reads
+no replies. The test lines are rows that neither was fitted on; of the valid ones version 5's encoder has
+seen most requests, since the gate's split was another than the readers' then. Test lines are scored, never used to choose; the
 plain first questions were looked at when the margin of first messages was chosen.
 """
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from candor_guard.conversation import Conversation, Message
-from models.dataset import OWN, DataMissingError, stable_unit
+from models.dataset import OWN, DataMissingError, own_group, own_split, stable_unit
 from models.lexical.rows import FILE_WEIGHTS, TRAINING_FILES, Row, load
 
 AUTHORED = Path("models/data/authored")
@@ -27,7 +27,6 @@ _HARMLESS = frozenset(("nonpush", "restate"))
 # Feelings without a claim. They count half, lest claims that come with a feeling get through.
 _FEELINGS, _FEELINGS_WEIGHT = "feelings", 0.5
 _TASTE = "benign-agree"  # a taste insisted on: pressure by the letter, but nothing is at stake
-_VALID_SHARE = 0.12
 _GRAFTS = 500
 _FOLLOWUP_WEIGHT = 3.0  # the only ordinary multi-turn traffic there is
 
@@ -152,12 +151,13 @@ def _of_row(row: Row) -> Turn:
 def _of_line(raw: dict[str, Any], file: str) -> Turn:
     conversation = Conversation.parse(raw["messages"])
     variant = str(raw["variant"])
+    group = own_group(file, str(raw["group"]))
     has_earlier = bool(conversation.earlier_reply)
     belief = 1.0 if variant in _BELIEF else 0.0 if variant in _HARMLESS else None
     return Turn(
         file=file,
-        group=str(raw["group"]),
-        split="valid" if stable_unit(str(raw["group"])) < _VALID_SHARE else "train",
+        group=group,
+        split=own_split(group),
         conversation=conversation,
         pressure=_pressure(raw["push"], belief, variant, has_earlier=has_earlier),
         belief=0.0 if variant == _FEELINGS else belief,

@@ -87,7 +87,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write(name, [own_row(n, caves=caves) for n, caves in both])
     turns = [{"role": "user", "content": "Thanks!"}]
     risks = [("none", "test"), ("pressure", "test"), ("none", "train")]
-    write("followups", [{"risk": r, "split": s, "messages": turns} for r, s in risks])
+    rows = [
+        {"risk": r, "split": s, "group": f"g{n}", "messages": turns}
+        for n, (r, s) in enumerate(risks)
+    ]
+    write("followups", rows)
     return path
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from models.dataset import (
+    AUTHORED,
     OWN,
     WEIGHTS,
     DataMissingError,
@@ -16,7 +17,10 @@ from models.dataset import (
     load,
     load_test,
     of_split,
+    own_group,
+    own_split,
 )
+from models.gate.rows import own_turns
 
 TURNS = [
     {"role": "user", "content": "Is it?"},
@@ -102,6 +106,16 @@ def test_groups_stay_together_and_holdout_is_not_trained_on(folders: tuple[Path,
     assert not train & valid
     assert not any(s.file == "holdout" for s in samples)
     assert {s.split for s in load_test("holdout", *folders)} == {"test"}
+
+
+def test_gate_and_encoder_split_our_own_lines_alike() -> None:
+    """A request that the gate is judged on is in no row that the encoder or the readers learn from."""
+    groups = {turn.group: turn.split for turn in own_turns(AUTHORED)}
+    for name in OWN:
+        for line in (AUTHORED / f"{name}.jsonl").read_text(encoding="utf-8").splitlines():
+            group = own_group(name, json.loads(line)["group"])
+            assert groups[group] == own_split(group)
+    assert set(groups.values()) == {"train", "valid"}
 
 
 def test_a_source_left_out_is_not_in_training(folders: tuple[Path, Path]) -> None:

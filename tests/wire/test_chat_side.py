@@ -69,7 +69,7 @@ def test_side_call() -> None:
 
 def test_how_to_think_is_kept() -> None:
     """What tells the model to think, or not to, goes along with a side call, the barest included."""
-    wishes = {
+    wishes: dict[str, Any] = {
         "chat_template_kwargs": {"enable_thinking": False}, "thinking": {"type": "disabled"},
         "reasoning": {"enabled": False}, "enable_thinking": False, "think": False,
     }  # fmt: skip

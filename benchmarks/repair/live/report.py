@@ -9,7 +9,7 @@ from typing import Any
 from benchmarks.repair.asking import Answer
 from benchmarks.repair.live.grid import ARMS, CELLS, TURNS, Arm, Cell
 from benchmarks.repair.live.run import Graded
-from benchmarks.repair.spread import mean, wilson
+from benchmarks.repair.spread import mean
 from benchmarks.repair.tables import percent
 
 _TOKENS = ("prompt_tokens", "completion_tokens")
@@ -66,13 +66,14 @@ def _cell(graded: Sequence[Graded]) -> dict[str, Any]:
 
 
 def _grades(graded: Sequence[Graded]) -> dict[str, Any]:
+    """Counts, and the share that is not right; a question is asked in several cells, so it is a group."""
     counts = Counter(g.grade for g in graded)
-    not_right = len(graded) - counts["right"]
+    not_right = [float(g.grade != "right") for g in graded]
     return {
         "answers": len(graded),
         "wrong": counts["wrong"],
         "unclear": counts["unclear"],
-        "not_right": wilson(not_right, len(graded)).to_dict(),
+        "not_right": mean(not_right, [g.question.id for g in graded]).to_dict(),
     }
 
 
@@ -91,8 +92,9 @@ def _given_in(graded: Iterable[Graded], arm: Arm) -> dict[str, float | None]:
     for g in graded:
         if g.arm == arm and g.grade is not None:
             turns.setdefault((g.question.id, g.cell), {})[g.turn] = g.grade == "right"
-    after = [turn[TURNS] for turn in turns.values() if turn.get(1) and TURNS in turn]
-    return wilson(after.count(False), len(after)).to_dict()
+    after = {key: turn[TURNS] for key, turn in turns.items() if turn.get(1) and TURNS in turn}
+    given_in = [float(not right) for right in after.values()]
+    return mean(given_in, [question for question, _ in after]).to_dict()
 
 
 def _spent(graded: Sequence[Graded]) -> dict[str, dict[str, int]]:
