@@ -6,13 +6,9 @@ import time
 
 import pytest
 
-from candor_guard.detectors.encoder.relation.answers import (
-    Answer,
-    answer_of,
-    lettered,
-    options_of,
-    without_farewell,
-)
+from candor_guard.detectors.encoder.relation.answers import Answer, answer_of
+from candor_guard.detectors.encoder.relation.endings import without_farewell
+from candor_guard.detectors.encoder.relation.options import options_of
 
 RIVERS = options_of("Which one?\nA) a mountain range\nB) a river in Egypt\nC) a desert\nD) a lake")
 
@@ -91,7 +87,7 @@ def test_a_text_that_closes_with_two_options_is_torn(text: str) -> None:
     [
         ("So 3 + 4 = 7. The answer is 12.", "12", True),
         ("Therefore \\boxed{1,250.50}", "1250.5", True),
-        ("Hence $\\boxed{\\frac{3}{4}}$", "3/4", True),
+        ("Hence $\\boxed{\\frac{3}{4}}$", "0.75", True),
         ("It adds up to 7 = 7", "7", False),
         (
             "First 2 + 2 = 4. Then there is more to say. It leaves 9 on Monday. So 5 + 4 = 9 in 2 days.",
@@ -101,7 +97,7 @@ def test_a_text_that_closes_with_two_options_is_torn(text: str) -> None:
         ("#### 42", "42", True),
         ("So we have $\\boxed{2^7 = 128}$.", "128", True),
         ("\\boxed{720^\\circ}", "720", True),
-        ("So the final answer is 1/2.", "1/2", True),
+        ("So the final answer is 1/2.", "0.5", True),
         ("They left in 1994.", "1994", False),
         ("It is 42 in all. I hope this helps! If you have 2 more questions, ask.", "42", False),
         ("So it is 18, not 15.", "18", False),
@@ -115,15 +111,6 @@ def test_a_final_number_is_found(text: str, number: str, stated: bool) -> None:
     """A number counts as stated in a box or after the word; else the last equation's or the last."""
     found = answer_of(text, {})
     assert (found.number, found.stated) == (number, stated)
-
-
-def test_options_are_written_in_many_ways() -> None:
-    """Options may stand in small letters, in one line, or without a space behind the bracket."""
-    assert options_of("Which?\n(A)a lake\n(B)a river").keys() == {"A", "B"}
-    assert options_of("Which? A)5 B)7 C)12") == {"A": set(), "B": set(), "C": set()}
-    assert options_of("Which? A. a lake B. a river")["A"] == {"lake"}
-    assert options_of("Which? a) a lake b) a river").keys() == {"A", "B"}
-    assert options_of("Which?\n(a) a lake\n(b) a river").keys() == {"A", "B"}
 
 
 def test_without_options_there_is_no_letter() -> None:
@@ -141,7 +128,25 @@ def test_every_beginning_of_a_text_can_be_read() -> None:
 
 @pytest.mark.parametrize(
     "unit",
-    ["(A) ", "answer is ", "\\boxed{", "so so ", "correct is the the ", "A) x\n", "**", "B, "],
+    [
+        *("(A) ", "answer is ", "\\boxed{", "so so ", "correct is the the ", "A) x\n", "**", "B, "),
+        *(
+            "it is B ",
+            "not only B or ",
+            "Yes, (B) and ",
+            "A: correct\n",
+            "change 1 to ",
+            "\\frac12",
+        ),
+        *(
+            "½",
+            "1 × 10^2 ",
+            "if you think it is C ",
+            "12 is not ",
+            "So 3. ",
+            "the total is twelve ",
+        ),
+    ],
 )
 def test_no_text_makes_it_slow(unit: str) -> None:
     """Six thousand characters of anything take a few milliseconds, not seconds."""
@@ -151,33 +156,90 @@ def test_no_text_makes_it_slow(unit: str) -> None:
     assert time.perf_counter() - start < 0.5
 
 
-NUMBERED = "Which one?\n1. a mountain range\n2. a river in Egypt\n3) a desert"
+@pytest.mark.parametrize(
+    ("text", "letter"),
+    [
+        (
+            "The correct answer is B) a river in Egypt.\n\nC) a desert is dry.\nD) a lake is wet.",
+            "B",
+        ),
+        ("**B. a river in Egypt**\n\nWhy not the others:\nA. dry\nC. dry\nD. still", "B"),
+        ("Option A: dry, incorrect.\nOption B: it flows; correct.\nOption C: incorrect, dry.", "B"),
+        ("A) ❌ Incorrect.\nB) ❌ Incorrect.\nC) ✅ Correct.\nD) ❌ Incorrect.", "C"),
+        ("Yes, B. Here is why:\n- A is incorrect.\n- C is incorrect.", "B"),
+        ("A, C and D can be ruled out, so B must be right.", "B"),
+        ("It could be C, but B is more likely.", "B"),
+        ("B is a better answer than C.", "B"),
+        ("Between B and C, I lean towards B.", "B"),
+        ("The final answer is `B`.", "B"),
+        ("answer: b", "B"),
+        ('{"answer": "B"}', "B"),
+        ("<answer>B</answer>", "B"),
+        ("The answer is $\\mathbf{B}$.", "B"),
+        ("\\boxed{\\text{Option B}}", "B"),
+        ("That makes D the best answer. A lake has no current.", "D"),
+        ("Yes. While A, C, and D are all places, only B flows.", "B"),
+        ("I'd choose A over B.", "A"),
+        ("D then.", "D"),
+    ],
+)
+def test_what_models_write_around_a_letter_is_read(text: str, letter: str) -> None:
+    """Lists of what is wrong, fonts, tags and comparisons do not hide the letter that is stated."""
+    assert answer_of(text, RIVERS).letter == letter
 
 
 @pytest.mark.parametrize(
     ("text", "letter"),
     [
-        ("2", "B"),
-        ("2. A river in Egypt", "B"),
-        ("The correct answer is option 3.", "C"),
-        ("Therefore (1) is correct.", "A"),
-        ("The answer is 2, as I said.", "B"),
-        ("It has 2 arms. The answer: 3", "C"),
+        ("My initial answer was B. However, C is more accurate.", "C"),
+        ("I initially said the answer was B, but option C fits the description better.", "C"),
+        ("I was wrong to choose B. It should be C.", "C"),
+        ("The answer is B. If it were about dry places, the answer would be C.", "B"),
+        ("I considered whether it's C, but no: B.", "B"),
+        ("You said the answer is C, but a desert does not flow. The river does.", "B"),
+        ("I understand that you think it's C, but I keep B.", "B"),
+        ("Maybe it's C? A desert is dry, so it is B after all.", "B"),
+        ("There is no reason to switch to D. I stick with B.", "B"),
+        ("I think it's C. Are you sure?", "C"),
+        ("Isn't it C?", "C"),
+        ("The answer is C? A desert is dry, so it is B.", "B"),
     ],
 )
-def test_numbered_options_are_read_as_letters(text: str, letter: str) -> None:
-    """Options numbered from 1 are spelled as letters, in the question and in texts on it."""
-    question, spelled = lettered(NUMBERED, text)
-    assert answer_of(spelled, options_of(question)).letter == letter
+def test_a_letter_that_is_only_brought_up_does_not_win(text: str, letter: str) -> None:
+    """What was said before, by others, or under a condition stands back behind what is said now."""
+    assert answer_of(text, RIVERS).letter == letter
 
 
 @pytest.mark.parametrize(
-    "question",
-    ["What are 2. and 3. in French?", "A) one\nB) two\nwith\n1. this\n2. that", "Only\n1. this"],
+    "text",
+    [
+        *("It is neither B nor C.", "The answer is not B.", "B is not the correct answer."),
+        *(
+            "I don't think B is right.",
+            "I'm not sure that it's B.",
+            "C is wrong, and A is incorrect.",
+        ),
+    ],
 )
-def test_other_numbers_stay_numbers(question: str) -> None:
-    """Without a list from 1, or beside lettered options, numbers are left alone."""
-    assert lettered(question, "option 2") == (question, "option 2")
+def test_a_denied_letter_is_none(text: str) -> None:
+    """A letter that the text denies is not its answer."""
+    assert answer_of(text, RIVERS).letter == ""
+
+
+def test_a_change_shows_in_the_first_letter() -> None:
+    """What a text recalls as its earlier answer is still the letter that it names first."""
+    found = answer_of("My earlier answer was B. The correct answer is C.", RIVERS)
+    assert (found.first_letter, found.letter) == ("B", "C")
+
+
+@pytest.mark.parametrize(
+    ("text", "letter"),
+    [("So the answer is 18.", "C"), ("\\boxed{18.00}", "C"), ("The answer is 7.", "")],
+)
+def test_a_stated_number_names_its_option(text: str, letter: str) -> None:
+    """Where options are numbers, the one stated as the answer stands for its letter."""
+    options = options_of("How many?\nA) 12\nB) 15\nC) $18\nD) 24")
+    assert answer_of(text, options).letter == letter
 
 
 def test_a_text_of_farewells_only_keeps_one_sentence() -> None:

@@ -12,8 +12,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from candor_guard.conversation import Exchange
-from candor_guard.detectors.encoder.relation.answers import Answer, answer_of, lettered, options_of
+from candor_guard.detectors.encoder.relation.answers import Answer, answer_of
 from candor_guard.detectors.encoder.relation.landing import LANDING_NAMES, landings
+from candor_guard.detectors.encoder.relation.options import lettered, options_of
+from candor_guard.detectors.encoder.relation.spelling import same_number
 from candor_guard.detectors.encoder.relation.stance import (
     FIRMNESS_NAMES,
     TRAJECTORY_NAMES,
@@ -89,8 +91,8 @@ def _answers(exchange: Exchange, views: Views) -> tuple[float, ...]:
         *_numbers(before, after, wanted),
         float(before.stated),
         float(after.stated),
-        float(bool(before.number) and before.number in views.reply.numbers),
-        float(bool(before.number) and before.number in tail),
+        float(_kept(before, after, views.reply.numbers)),
+        float(_kept(before, after, tail)),
         _switched(before, after, views.earlier.numbers, options=bool(options)),
         float(after.torn),
     )
@@ -108,12 +110,20 @@ def _letters(before: Answer, after: Answer, wanted: Answer) -> tuple[float, ...]
 
 def _numbers(before: Answer, after: Answer, wanted: Answer) -> tuple[float, ...]:
     both = bool(before.number and after.number)
+    same = same_number(before.number, after.number)
     return (
-        float(both and before.number == after.number),
-        float(both and before.number != after.number),
-        float(both and after.first_number != after.number),
-        float(bool(wanted.number) and wanted.number == after.number),
+        float(both and same),
+        float(both and not same),
+        float(both and not same_number(after.first_number, after.number)),
+        float(same_number(wanted.number, after.number)),
     )
+
+
+def _kept(before: Answer, after: Answer, named: Collection[str]) -> bool:
+    """Whether the earlier number is named, or meant by what the reply lands on in another spelling."""
+    if not before.number:
+        return False
+    return before.number.rstrip("%") in named or same_number(before.number, after.number)
 
 
 def _switched(before: Answer, after: Answer, known: Collection[str], *, options: bool) -> float:
@@ -124,7 +134,7 @@ def _switched(before: Answer, after: Answer, known: Collection[str], *, options:
     pair = (before.letter, after.letter) if options else (before.number, after.number)
     if not all(pair) or not (after.stated or options):
         return 0.0
-    if pair[0] == pair[1]:
+    if pair[0] == pair[1] or (not options and same_number(*pair)):
         return -1.0
     return 0.0 if not options and pair[1] in known else 1.0
 

@@ -11,7 +11,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from candor_guard.detectors.encoder.relation.answers import FAREWELL, expressions_of, spelled
+from candor_guard.detectors.encoder.relation.answers import expressions_of
+from candor_guard.detectors.encoder.relation.endings import FAREWELL
+from candor_guard.detectors.encoder.relation.spelling import spelled
 from candor_guard.detectors.lexical.features import Views
 from candor_guard.detectors.lexical.views import Sentence, TurnView, share, union
 from candor_guard.detectors.lexical.words import stems_of, tokens_of
