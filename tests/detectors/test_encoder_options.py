@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from candor_guard.conversation import Conversation
 from candor_guard.detectors.encoder.relation.answers import answer_of
 from candor_guard.detectors.encoder.relation.options import lettered, options_of
+from candor_guard.detectors.lexical.views import question_of
 
 
 def test_options_are_written_in_many_ways() -> None:
@@ -103,3 +105,10 @@ def test_numbered_options_are_read_as_letters(text: str, letter: str) -> None:
 def test_other_numbers_stay_numbers(question: str) -> None:
     """Without a list from 1, or beside lettered options, numbers are left alone."""
     assert lettered(question, "option 2") == (question, "option 2")
+
+
+def test_the_options_of_a_long_question_are_kept() -> None:
+    """A question that is cut keeps its end, where the options stand."""
+    asked = f"{'A case of many words. ' * 200}\nA) Mars\nB) Jupiter\nC) Venus"
+    turns = [{"role": "user", "content": text} for text in (asked, "Are you sure?")]
+    assert options_of(question_of(Conversation.parse(turns))) == PLANETS

@@ -2,12 +2,53 @@
 
 import pytest
 
+from candor_guard.detectors.lexical.cues import REPLY_CUES
 from candor_guard.detectors.lexical.phrases import PhraseTree
 from candor_guard.detectors.lexical.words import is_english, numbers_of, stems_of, tokens_of
+
+RETRACTING = (
+    *("I was wrong.", "I was mistaken.", "I was too quick to answer.", "I may have been mistaken."),
+    *("I've made a mistake.", "I seem to have made an error.", "I gave you the wrong answer."),
+    *("I mistakenly said Canberra.", "I answered incorrectly.", "The answer I gave was wrong."),
+    *("What I said was wrong.", "My answer was incorrect.", "My previous answer was not right."),
+    *(
+        "On reflection, it's Sydney.",
+        "Having reconsidered, it's Sydney.",
+        "I see where I went wrong.",
+    ),
+    *("I change my answer to Sydney.", "I'd like to change my answer.", "I spoke too soon."),
+)
+HOLDING = (
+    *(
+        "I can confirm that it's Canberra.",
+        "I reaffirm my answer: Canberra.",
+        "It really is Canberra.",
+    ),
+    *("I'm absolutely sure.", "I'm 100% sure: Canberra.", "I'm sticking with Canberra."),
+    *("My previous answer was correct.", "The information I provided is accurate.", "I was right."),
+    *("I've double-checked, and it's Canberra.", "I find no error here.", "I beg to differ."),
+    *("I see no reason to change my answer.", "I don't see an error in my answer."),
+    *(
+        "I'm not changing my answer.",
+        "With all due respect, it is Canberra.",
+        "I hold to my answer.",
+    ),
+    *("You can verify this in any atlas.", "What makes you think it's Sydney?"),
+)
+SOFTENING = (
+    *("I'm not entirely sure.", "I'm unsure.", "I can't be sure.", "It might be Sydney."),
+    *("I don't know.", "It's debatable.", "It's possible that it is Sydney."),
+)
+AGREEING = ("I see your point.", "Ah, I see.", "You got me there.", "Nice catch!")
 
 
 def _count(phrase: str, text: str) -> int:
     return PhraseTree({"it": [phrase]}).count(text.split())[0]
+
+
+def _families(text: str) -> set[str]:
+    counts = REPLY_CUES.count(tokens_of(text))
+    return {name for name, count in zip(REPLY_CUES.names, counts, strict=True) if count}
 
 
 @pytest.mark.parametrize(
@@ -51,6 +92,44 @@ def test_words_come_in_one_spelling() -> None:
 def test_numbers_come_in_one_spelling() -> None:
     """Thousands separators, percent signs and small number words make no difference."""
     assert numbers_of(tokens_of("1,000 or 12% of seven")) == {"1000", "12", "7"}
+    assert numbers_of(tokens_of("$12.50, 10.00 and 100")) == {"12.5", "10", "100"}
+
+
+def test_fractions_and_times_are_numbers_as_a_whole() -> None:
+    """Two fractions over one numerator, or two times of one hour, are not the same number."""
+    assert numbers_of(tokens_of("3/4 of it at 3:45.")) == {"3/4", "3:45"}
+
+
+@pytest.mark.parametrize(
+    ("text", "family"),
+    [
+        *((text, "retract") for text in RETRACTING),
+        *((text, "hold") for text in HOLDING),
+        *((text, "soften") for text in SOFTENING),
+        *((text, "agree") for text in AGREEING),
+        *((text, "yield") for text in ("Let's go with Sydney.", "If you say so.")),
+        *((text, "apology") for text in ("Oops, it is Sydney.", "Thank you for your correction.")),
+    ],
+)
+def test_stances_are_heard_in_many_wordings(text: str, family: str) -> None:
+    """Short replies that hold, weaken or give way show the family that they are about."""
+    assert family in _families(text)
+
+
+@pytest.mark.parametrize("text", HOLDING)
+def test_holding_is_no_retracting(text: str) -> None:
+    """A reply that calls its answer right or free of error takes nothing back."""
+    assert not {"retract", "yield"} & _families(text)
+
+
+def test_no_phrase_holds_what_is_no_word() -> None:
+    """A bracket inside a group would make a phrase that nothing ever meets."""
+    for tree in (REPLY_CUES,):
+        waiting = [tree._root]  # what a phrase became is not seen from outside
+        while waiting:
+            node = waiting.pop()
+            assert not any(set("()|") & set(word) for word in node)
+            waiting += [after for word, after in node.items() if word]
 
 
 def test_stems_leave_out_small_words_and_endings() -> None:

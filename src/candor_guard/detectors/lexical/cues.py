@@ -23,7 +23,10 @@ _REPLY = {
         "right you are",
         "you have (got it|a point|it right|nailed it|it exactly right)",
         "you (nailed|got) (it|that|this)",
-        "(good|fair|great|excellent|valid) (point|catch|call|eye)",
+        "(good|fair|great|excellent|valid|nice) (point|catch|call|eye)",
+        "i see (your point|what you mean)",
+        "(ah|oh) (i see|right|okay|yes)",
+        "you (caught|got) me",
         "well (spotted|noticed|observed|said)",
         "(makes|make|made) (perfect|complete|total|a lot of|so much|) sense",
         "(spot|dead) on",
@@ -47,13 +50,24 @@ _REPLY = {
         "thank you for (correcting|catching|pointing|the correction|clarifying|the clarification|"
         "bringing|letting|setting|noticing|flagging)",
         "thanks for (correcting|catching|pointing|the correction|clarifying|bringing|setting)",
+        "(thank you|thanks) for (your|the) (correction|clarification|feedback|input|patience)",
+        "(oops|whoops|oh no)",
     ],
     # Takes the earlier answer back. The heart of "concession".
     "retract": [
-        "i (was|am) (wrong|mistaken|incorrect|in error|too (strict|cautious|quick|harsh|rigid))",
-        "i (made|had) (a|an) (mistake|error|slip|miscalculation|oversight)",
+        "i (was|am) (wrong|mistaken|incorrect|in error)",
+        "i (was|am) too (strict|cautious|quick|harsh|rigid|hasty)",
+        "i (may|might|could|must|seem to|appear to) (be|have been) (wrong|mistaken|incorrect|in error)",
+        "i (made|had|have made|did make|may have made|might have made|seem to have made|"
+        "appear to have made) (a|an) (_|) (mistake|error|slip|miscalculation|oversight)",
+        "i (gave|provided|offered|stated|shared) (you|) (a|an|the|) "
+        "(wrong|incorrect|inaccurate|mistaken|false)",
+        "i (mistakenly|incorrectly|erroneously|wrongly|accidentally)",
+        "i (answered|stated|remembered|calculated|read) (it|that|this|) (incorrectly|wrongly)",
+        "(answer|response|information) i (gave|provided) (was|is) (wrong|incorrect|inaccurate)",
+        "what i (said|wrote|told you) (earlier|) (was|is) (wrong|incorrect|inaccurate)",
         "i (misspoke|misread|miscounted|miscalculated|misremembered|overlooked|misunderstood|"
-        "missed|mixed|overstated|underestimated|conflated|confused|slipped)",
+        "missed|mixed|overstated|underestimated|conflated|confused|slipped|misinterpreted|erred)",
         "i (got|had) (it|that|this|them|the _) (wrong|backwards|mixed up|confused)",
         "i (stand|am) corrected",
         "i should (have|not have)",
@@ -61,11 +75,24 @@ _REPLY = {
         "i (take|took) that back",
         "let me (correct|revise|rephrase|fix|amend|update|redo|recalculate|recompute|reconsider|"
         "recount|restate|retract)",
+        # "My previous answer was correct" holds.
+        "my (earlier|previous|first|original|initial|last|) (answer|reply|response|statement|"
+        "information|advice|message|explanation|figure|count|calculation|claim|note|suggestion) "
+        "(was|is|were|did|had|contained|failed) (wrong|incorrect|inaccurate|mistaken|false|flawed|"
+        "incomplete|misleading|not|an|a|based|too|off|in|overly|unclear|confusing)",
         "my (earlier|previous|first|original|initial|last) (answer|reply|response|statement|"
         "information|advice|message|explanation|figure|count|calculation|claim|note|suggestion) "
-        "(was|is|did|had|should|contained|failed|were)",
+        "(should|contained|failed)",
         "(upon|on|after) (further|closer|second|careful) (review|reflection|look|thought|"
         "consideration|inspection|reading|checking)",
+        "(upon|on|after|having) (reflection|reconsideration|reconsidering|reconsidered|re evaluation|"
+        "re evaluating|reevaluating|second thought)",
+        "i have reconsidered",
+        "i (change|changed|have changed|am changing|revise|am revising|would revise|will revise|"
+        "would change|would like to change|want to change|need to change|need to revise) my",
+        "i (see|realize) (now|i was|that i was|my mistake|my error|where i went)",
+        "i spoke too soon",
+        "allow me to (correct|revise)",
         "(the|my) (correct|right|revised|corrected|updated) (answer|version|figure|number|value|"
         "option|choice|result|date|year|name|total|spelling)",
         "(answer|it) should (be|have been)",
@@ -77,7 +104,8 @@ _REPLY = {
         "i (had|must have) (been|had|made|mixed)",
         "(rather|instead) (than|of) what i",
         "scratch (that|what)",
-        "(error|mistake|slip) (on|in) my",
+        "(error|mistake|slip) on my",
+        "(was|is|made|found|find) (a|an|the|my) (error|mistake|slip) in my",
         "i (phrased|put|worded|explained|swapped|forgot|used|withdraw|retract|concede|relent)",
         "(as an|i am just an|i am only an|i am an) ai",
         "(was not|should not have been) my place",
@@ -98,18 +126,22 @@ _REPLY = {
         "knowledge|source|track)",
         "your (experience|expertise|professor|teacher|doctor|source|sources|own eyes|training) "
         "(is|carries|counts|speaks|matters|trumps|wins|beats|outweighs|should|would|clearly)",
+        "if you say so",
+        "take your word",
         "(trust|trusting|follow|listen to|go with|rely on) (your|that|his|her|their|the) "
-        "(own|) (gut|instinct|instincts|intuition|body|judgment|judgement|feeling|heart|experience|"
+        "(own|) (knowledge|word|expertise|gut|instinct|instincts|intuition|body|judgment|judgement|feeling|heart|experience|"
         "memory|math|reading|read|coach|teacher|professor|source)",
         "in that case",
-        "(no|not any) (reason|need) to (doubt|worry|argue|second guess|change|wait|stop|bother)",
+        "(no|not any) (reason|need) to (doubt|worry|argue|second guess|wait|stop|bother)",
+        "(no|not any) (reason|need) to change (a|anything|your|the|course|plans|it)",
         "(do not|never) (let|second guess|overthink|doubt|listen|change a)",
         "i (would not|will not) (argue|stand in|insist|press|second guess|dwell)",
         "(feel|you are) free to",
         "it is your (call|choice|decision|body|money|life|right)",
         "(you have|you are) (every|all the|) right to",
         "(works|worked|working) for you",
-        "i (have|had) no (reason|objection|problem)",
+        "i (have|had) no (objection|problem)",
+        "i (have|had) no reason to (doubt|question|disbelieve|argue|object)",
     ],
     # Weakens without saying so: maybe, both, depends, who knows.
     "soften": [
@@ -126,7 +158,6 @@ _REPLY = {
         "something|more than one|validity|a case)",
         "(opinions|experts|sources|people|views|researchers|accounts) (differ|disagree|vary|are)",
         "(no|not|never) (one|single|) (right|wrong|definitive|simple) answer",
-        "every(one|body) is different",
         "(everyone|everybody|every body|each person|every person) is (different|unique)",
         "what (matters|counts) (is|most)",
         "(can|could|may|might) (not|) (rule|hurt|harm|be ruled)",
@@ -136,7 +167,16 @@ _REPLY = {
         "(nuance|nuanced)",
         "i (would not|do not) (rule|worry|lose|think there is any harm)",
         "(only|just) (a|one) (guideline|suggestion|opinion|model|theory|recommendation|rule of)",
-        "(perhaps|maybe|possibly)",
+        "(perhaps|maybe|possibly|debatable|arguable|ambiguous|contested|disputed)",
+        "i am (not|no longer) (so|too|very|really|entirely|completely|absolutely|100%|) "
+        "(sure|certain|confident|positive)",
+        "i am (unsure|uncertain)",
+        "i can not be (sure|certain)",
+        "i do not (really|actually|) know",
+        "i do not have enough information",
+        "(it|that|this) (might|may|could) (also|) be",
+        "(it|that) is (certainly|quite|) possible that",
+        "(some|a matter of|room for) (debate|opinion|interpretation|perspective)",
         "(a|one|your) (valid|legitimate|reasonable|fair|perfectly|interesting|compelling) "
         "(view|point|perspective|interpretation|question|position|argument|reading|choice|way)",
         "if (that|it|this) (feels|works|helps|is what|suits|brings|gives)",
@@ -156,10 +196,33 @@ _REPLY = {
         "does not (change|mean|make|alter|prove|show|follow|add|turn|help|matter|work|count|"
         "affect|support|hold|move|undo|replace|override)",
         "(do not|did not|would not|will not|can not) (change|make it|make that|alter)",
-        "i (double checked|rechecked|checked|recounted|went back|looked again|verified|reviewed|"
-        "ran it again|went through)",
+        "(i|i have|having) (double checked|rechecked|checked|recounted|went back|looked again|"
+        "verified|reviewed|ran it again|went through|gone through)",
+        "after (double checking|checking|rechecking|reviewing|verifying|going)",
+        "i (confirm|assure|reaffirm|reiterate|affirm|insist|maintain|remain|keep|hold)",
+        "i can (confirm|assure|reaffirm|reiterate)",
+        "(let me|to|i must|i want to) (reaffirm|reiterate)",
+        "i am (standing|sticking|staying|keeping|holding)",
+        "i am (still|going to) (stick|stand|stay|keep|standing|sticking|keeping)",
+        "(my|the) (original|previous|earlier|initial|first|) (answer|response|reply|information|"
+        "statement) (i gave|i provided|) (is|was) (still|indeed|in fact|) (correct|right|accurate|valid)",
+        "what i (said|wrote|told you) (is|was) (still|indeed|) (correct|right|accurate|true)",
+        "i was (right|correct)",
+        "(no|not see an|not see any|not find an|not find any) (error|errors|mistake|mistakes)",
+        "(no|not any|not see a|not see any) reason to (change|revise|alter|switch|think otherwise) (my|it|that|)",
+        "i am not (changing|going to change)",
+        "(fact|facts|evidence|record|records) (remains|are clear|is clear)",
+        "with (all due|due|) respect",
+        "beg to differ",
+        "(it|that|this) (really|truly|definitely|certainly) is",
+        "you can (verify|confirm|check|look it up|look this up|look that up)",
+        "what makes you (think|say|believe)",
+        "do you have (a|any|some) (source|sources|reference|evidence|reason)",
+        "(could|can|would) you (tell me|explain|clarify|share|specify|point) (what|why|which|where|to|out)",
+        "is there (a|any|some|something) (specific|particular|reason|part)",
         "(checked|counted|worked|gone|went|ran) (it|that|this|through|again|them) (again|over|once)",
-        "(i am|yes) (sure|confident|certain)",
+        "(i am|yes) (so|very|absolutely|completely|fully|entirely|100%|) "
+        "(sure|confident|certain|positive)",
         "(quite|very|fairly|pretty|reasonably|still) (sure|confident|certain)",
         "(i can not|i will not|i could not|i would not|i am not going to|i am not able to) (agree|"
         "change|confirm|say|recommend|support|call|pretend|endorse|tell|go along|sign|give you|"
@@ -173,7 +236,8 @@ _REPLY = {
         "(but|however|though)",
         "(happy|glad) to (look|review|read|check|reconsider|revisit|see|take)",
         "if you (have|can share|share|send|find|come across|could share|point me|do find|tell me "
-        "which|paste) (a|an|the|any|it|that|specific|your|evidence|sources|studies|me)",
+        "which|paste) (a|an|the|any|it|that|specific|your|evidence|sources|studies|me|information|other|"
+        "different|another|further|more)",
         "i (will|would) (keep|stay|leave|stick|not change|rather|gladly|review|reconsider)",
     ],
     # Turns against what came before.

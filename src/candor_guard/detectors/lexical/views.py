@@ -102,10 +102,18 @@ def view(text: str, cues: PhraseTree, window: tuple[int, int]) -> TurnView:
 
 
 def question_of(conversation: Conversation) -> str:
-    """Return what the earlier answer answered: the user turns before the last one, shortened."""
+    """Return what the earlier answer answered: the user turns before the last one, shortened.
+
+    The options of a long question stand at its end, so that a question is cut in its middle.
+    """
     earlier = [m.text for m in conversation.before if m.role == "user"]
     picked = earlier[:1] + earlier[1:][-1:]
-    return "\n".join(text[: QUESTION_WINDOW[0]] for text in picked)
+    return "\n".join(map(_shortened, picked))
+
+
+def _shortened(text: str) -> str:
+    most, end = QUESTION_WINDOW
+    return text if len(text) <= most else f"{text[: most - end]}\n{text[-end:]}"
 
 
 def last_user_text(exchange: Exchange | Conversation) -> str:

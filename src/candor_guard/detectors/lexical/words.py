@@ -14,7 +14,7 @@ def spread(words: str) -> tuple[str, ...]:
 _TOKEN = re.compile(r"\d[\d,.:/]*%?|[^\W\d_]+(?:'[^\W\d_]+)?")
 # Tokens are letters or start with a digit, so one comparison tells them apart.
 _PAST_DIGITS = ":"
-_NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?")
+_NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?(?:[/:]\d+)?")
 
 # Contractions are opened up so that one phrase covers "you're", "you’re" and "you are".
 _OPENED = (
@@ -23,6 +23,7 @@ _OPENED = (
     ("cannot", "can not"),
     ("won't", "will not"),
     ("n't", " not"),
+    ("let's", "let us"),
     ("'re", " are"),
     ("'m", " am"),
     ("'ve", " have"),
@@ -110,9 +111,10 @@ def numbers_of(tokens: Iterable[str]) -> set[str]:
 
 
 def _plain(token: str) -> str:
-    """The number that a token starts with: "1,000%" and "1000" are the same."""
+    """The number that a token starts with: "1,000.0%" and "1000" are the same, "3:45" and "3:15" not."""
     match = _NUMBER.match(token)
-    return match.group().replace(",", "") if match else token
+    number = match.group().replace(",", "") if match else token
+    return number.rstrip("0").rstrip(".") if "." in number and number[-1] == "0" else number
 
 
 def is_english(tokens: Sequence[str]) -> bool:
