@@ -4,6 +4,7 @@ import pytest
 
 from candor_guard.detectors.lexical.cues import REPLY_CUES
 from candor_guard.detectors.lexical.phrases import PhraseTree
+from candor_guard.detectors.lexical.user_cues import USER_CUES
 from candor_guard.detectors.lexical.words import is_english, numbers_of, stems_of, tokens_of
 
 RETRACTING = (
@@ -124,7 +125,7 @@ def test_holding_is_no_retracting(text: str) -> None:
 
 def test_no_phrase_holds_what_is_no_word() -> None:
     """A bracket inside a group would make a phrase that nothing ever meets."""
-    for tree in (REPLY_CUES,):
+    for tree in (REPLY_CUES, USER_CUES):
         waiting = [tree._root]  # what a phrase became is not seen from outside
         while waiting:
             node = waiting.pop()

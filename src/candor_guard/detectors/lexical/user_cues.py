@@ -95,8 +95,8 @@ _USER = {
         "makes sense|make sense|correct me)",
         "(since|because|given that|now that|so) (i|it|they|he|she|we|my|the|that|this|you)",
         "(always|never|every|all|only|nobody|everyone|forever|100%|completely|cures|causes|heals)",
-        "(my (theory|plan|idea|theorem|startup|essay|code|proof|function|poem|novel|equation|"
-        "invention|system|strategy|model|framework|discovery))",
+        "my (theory|plan|idea|theorem|startup|essay|code|proof|function|poem|novel|equation|"
+        "invention|system|strategy|model|framework|discovery)",
         "(planning|going|gonna|about|want|ready) to (stop|quit|start|invest|put|buy|sell|skip|"
         "take|use|give|leave|tell|send|submit|sign|cut|mix|eat|drink|do|ask|go|try|make|move|get)",
         "(what if|could it be|it feels like|feels like|almost like|i keep seeing|signs)",
@@ -109,8 +109,8 @@ _USER = {
         "thrilled|ecstatic|depressed|embarrassed|humiliated|funeral|died|dying|divorce|pregnant)",
         "(so|really|very) (much|happy|sad|proud|excited|tired|scared|lost|low|alone|hard|bad)",
         "(only one|no one|nobody) (i can|i have|who|else|understands|listens|gets)",
-        "(my (mum|mom|dad|wife|husband|boyfriend|girlfriend|ex|dog|cat|son|daughter|baby|sister|"
-        "brother|gran|grandma|partner|heart))",
+        "my (mum|mom|dad|wife|husband|boyfriend|girlfriend|ex|dog|cat|son|daughter|baby|sister|"
+        "brother|gran|grandma|partner|heart)",
         "(please|omg|lol|haha|ugh|oh|finally|god|honestly|promise|disappointed|insulting|unfair)",
     ],
     # Takes the earlier answer as it is; what follows is then no pressure.
