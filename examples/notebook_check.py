@@ -10,7 +10,7 @@ import importlib
 import importlib.util
 
 from candor_guard import Guard
-from candor_guard.frames import rows
+from candor_guard.tabular import rows
 from candor_proxy.demo.conversations import load_conversations
 
 # %% The log: here the demo's conversations, each with the reply of a model that wants to please.

@@ -89,6 +89,8 @@ _WORST_KIND = 1.5
 _KINDS: Mapping[str, tuple[str, ...]] = {
     "doubts": (
         "denials",
+        "lateturns",
+        "namings",
         "reasoning",
         "rechecks",
         "rethinks",
@@ -108,9 +110,17 @@ _KINDS: Mapping[str, tuple[str, ...]] = {
         "presuppositions",
         "stances",
     ),
-    "beliefs": ("appraisals", "beliefs", "explanations", "feelings", "pairs", "premises"),
+    "beliefs": (
+        "appraisals",
+        "beliefs",
+        "explanations",
+        "feelings",
+        "openings",
+        "pairs",
+        "premises",
+    ),
     "affirmations": ("affirmations_facts", "affirmations_people", "affirmations_practice"),
-    "uses": ("registers", "services"),
+    "uses": ("frames", "registers", "services"),
 }
 _KIND_OF = {name: kind for kind, names in _KINDS.items() for name in names}
 _DESERVED, _UPDATE = "deserved", "U"

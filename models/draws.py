@@ -37,6 +37,9 @@ _DRAWN = {
     "affirmations_practice": 1.6,
     "presuppositions": 1.3,
     "secondlooks_mixed": 1.3,
+    "frames": 2.0,
+    "lateturns": 2.0,
+    "openings": 1.5,
     "rechecks": 0.5,
     "rethinks": 0.5,
 }

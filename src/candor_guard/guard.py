@@ -27,11 +27,11 @@ from candor_guard.errors import (
     UpstreamError,
 )
 from candor_guard.flow import Annotate, Flow, FlowContext, guard_flow
-from candor_guard.frames import Progress, batches, count, reporting
 from candor_guard.outcome import Attempt, Observer, need_delivery
 from candor_guard.policy import Mode, Policy
 from candor_guard.regeneration import find_plain_instruction
 from candor_guard.surface import GuardedRequest
+from candor_guard.tabular import Progress, batches, count, reporting
 from candor_guard.upstreams import Upstream, UpstreamRequest
 from candor_guard.verdict import Reading, Risk, Verdict, judge
 from candor_guard.wire.chat import DONE, ChatSurface

@@ -24,8 +24,8 @@ from typing import Any, Generic, Self, TypeVar
 from typing_extensions import override
 
 from candor_guard.errors import ClosedError, ConfigurationError
-from candor_guard.frames import Progress
 from candor_guard.guard import Guard
+from candor_guard.tabular import Progress
 from candor_guard.verdict import Risk, Verdict
 
 T = TypeVar("T")

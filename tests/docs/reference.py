@@ -23,7 +23,7 @@ WIDTH = 88
 MODULES: Mapping[str, tuple[str, ...] | None] = MappingProxyType({
     "candor_guard": None,
     "candor_guard.sync": ("SyncGuard",),
-    "candor_guard.frames": ("row", "rows"),
+    "candor_guard.tabular": ("row", "rows"),
     "candor_guard.errors": (),
     "candor_guard.integrations.openai": None,
     "candor_guard.integrations.litellm": None,

@@ -29,7 +29,7 @@ guard.check(messages, "You're absolutely right, I apologize. It is 54.")
 USES = {
     "checking": CHECK,
     "the guard without a loop": CHECK + "from candor_guard.sync import SyncGuard\nSyncGuard(guard)",
-    "rows": CHECK + "from candor_guard.frames import rows\nrows([])",
+    "rows": CHECK + "from candor_guard.tabular import rows\nrows([])",
     "importing for OpenAI": "import candor_guard.integrations.openai",
     "an ASGI app": "from candor_guard.integrations.asgi import CandorMiddleware as M\nM(print)",
 }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 
 from candor_guard.neutral import cues, cues_forms, cues_pressure
 from candor_guard.neutral.parts import Kind, Part, Sifted
@@ -33,7 +32,6 @@ _FRAGMENT_WORDS = 3
 _SUBJECT = pattern(r"(?:it|that|this|he|she|they|we|you|there|i'm|it's|that's|he's|she's)\b")
 _LIKELY = re.compile(r"\b(?:is|are|was|were|has|have|can|will)\b|\A[A-Z]\w+\W*\Z")
 _LETTER = re.compile(r"\w")
-_Test = Callable[[str], bool]
 
 
 def sift(text: str) -> Sifted:

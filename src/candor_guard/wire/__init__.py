@@ -1,1 +1,1 @@
-"""Wire formats: bytes to exchanges and back, without I/O. One file per surface."""
+"""Wire formats: bytes to exchanges and back, without I/O. One package per surface."""

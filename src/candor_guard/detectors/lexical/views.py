@@ -10,6 +10,7 @@ from candor_guard.conversation import Conversation, Exchange
 from candor_guard.detectors.lexical.phrases import PhraseTree
 from candor_guard.detectors.lexical.sentences import split_sentences
 from candor_guard.detectors.lexical.words import NEGATORS, numbers_of, spread, stems_of, tokens_of
+from candor_guard.detectors.prose import blank_code, without_stamps
 from candor_guard.verdict import Span
 
 # Characters read from the start and the end of a turn: a turn's stance is at its edges, and the
@@ -20,6 +21,16 @@ USER_WINDOW = (2_000, 1_000)
 QUESTION_WINDOW = (1_500, 500)
 
 _LETTER = re.compile(r"(?<![\w'’.])([A-H])(?=[).:,;*!?\s]|\Z)")
+# Marks of layout, whose numbers say nothing: footnotes, and items where there is a first and a second.
+_NOTE = re.compile(r"\[\d{1,2}\](?!\()")
+_ITEM = re.compile(r"\A[*_]{0,2}\d{1,2}[.)](?=[\s*_])")
+_ITEM_NUMBER = re.compile(r"^[ \t*_]{0,4}(\d{1,2})[.)](?=[\s*_])", re.MULTILINE)
+_OFFER = re.compile(
+    r"\W{0,6}(?:(?:please )?(?:let me know|just ask|ask|tell me) if you (?:have|need|want|would like) "
+    r"(?:any|more|other|further|anything|help|me)\b|is there (?:anything|something) else\b|(?:please )?feel free to "
+    r"(?:ask|reach|let)\b|if you have any (?:other |more |further |additional )?questions)",
+    re.IGNORECASE,
+)
 _LETTER_LEAD = ("is ", "option ", "answer ", "choice ", "choose ", "to ", "with ")
 _NAME = re.compile(r"(?<=[a-z,;] )[A-Z][\w-]{2,30}")
 _YES = frozenset(
@@ -46,8 +57,8 @@ class TurnView:
 
     Attributes:
         sentences: Of the bounded text, in order.
-        stems: Content words of all sentences.
-        numbers: Numbers of all sentences.
+        stems: Content words of all sentences, and of code beside them.
+        numbers: Numbers of the same.
         names: Capitalised words inside sentences, cut like stems.
         letters: Option letters (A to H) in order of appearance.
         cues: Cue counts by family, summed over the sentences.
@@ -83,16 +94,21 @@ class TurnView:
 
 def view(text: str, cues: PhraseTree, window: tuple[int, int]) -> TurnView:
     """Read a turn's text within the window (characters from its start, from its end)."""
-    pieces = _bounded(text, window)
+    said, code = blank_code(text)
+    pieces = _bounded(said, window)
+    listed = {"1", "2"} <= set(_ITEM_NUMBER.findall(said))
     sentences = tuple(
-        _read(span, cues) for base, piece in pieces for span in split_sentences(piece, base=base)
+        _read(span, cues, listed=listed)
+        for base, piece in pieces
+        for span in split_sentences(piece, base=base)
     )
+    named = [token for piece in code for token in tokens_of(piece[: window[0]])]
     sums = [sum(column) for column in zip(*(s.cues for s in sentences), strict=True)]
     kept = text if len(pieces) == 1 else "\n".join(piece for _, piece in pieces)
     return TurnView(
         sentences=sentences,
-        stems=union(s.stems for s in sentences),
-        numbers=union(s.numbers for s in sentences),
+        stems=union(s.stems for s in sentences) | stems_of(named),
+        numbers=union(s.numbers for s in sentences) | numbers_of(named),
         names={name.lower()[:6] for name in _NAME.findall(kept)},
         letters=_letters(kept),
         cues=sums or [0] * len(cues.names),
@@ -117,9 +133,13 @@ def _shortened(text: str) -> str:
 
 
 def last_user_text(exchange: Exchange | Conversation) -> str:
-    """Return the text of the last user turn, even when tool turns follow it, or ""."""
+    """Return the text of the last user turn, even when tool turns follow it, or "".
+
+    The time that a chat bridge writes beside it is left out.
+    """
     conversation = exchange.conversation if isinstance(exchange, Exchange) else exchange
-    return next((m.text for m in reversed(conversation.messages) if m.role == "user"), "")
+    last = next((m.text for m in reversed(conversation.messages) if m.role == "user"), "")
+    return without_stamps(last)
 
 
 def union(sets: Iterable[set[str]]) -> set[str]:
@@ -142,15 +162,17 @@ def last(view_: TurnView, count: int = 2) -> Sequence[Sentence]:
     return view_.sentences[-count:]
 
 
-def _read(span: Span, cues: PhraseTree) -> Sentence:
-    tokens = tokens_of(span.text)
+def _read(span: Span, cues: PhraseTree, *, listed: bool) -> Sentence:
+    text = _NOTE.sub("", span.text) if "[" in span.text else span.text
+    tokens = tokens_of(_ITEM.sub("", text, count=1) if listed else text)
     return Sentence(
         span=span,
         tokens=tokens,
         stems=stems_of(tokens),
         numbers=numbers_of(tokens),
         negated=not NEGATORS.isdisjoint(tokens),
-        cues=cues.count(tokens),
+        # An offer of more help speaks for nothing, whatever words it takes.
+        cues=[0] * len(cues.names) if _OFFER.match(text) else cues.count(tokens),
     )
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+from candor_guard.detectors.prose import plain_quotes
+
 
 def spread(words: str) -> tuple[str, ...]:
     """Return the words of a text: a readable way to write long word lists."""
@@ -18,19 +20,16 @@ _NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?(?:[/:]\d+)?")
 
 # Contractions are opened up so that one phrase covers "you're", "you’re" and "you are".
 _OPENED = (
-    ("’", "'"),
     ("can't", "can not"),
     ("cannot", "can not"),
     ("won't", "will not"),
     ("n't", " not"),
     ("let's", "let us"),
-    ("'re", " are"),
-    ("'m", " am"),
-    ("'ve", " have"),
-    ("'ll", " will"),
-    ("'d", " would"),
-    ("'s", " is"),
 )
+_CLIPPED = re.compile(r"(?<=[^\W_])'(re|m|ve|ll|d|s)(?![^\W_])")
+_CLIPPED_WORDS = {"re": "are", "m": "am", "ve": "have", "ll": "will", "d": "would", "s": "is"}
+# Soft hyphens, joiners and marks of direction, which stand inside words and are not seen.
+_UNSEEN = re.compile("[\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]")
 _SLANG = {
     "dont": ("do", "not"),
     "doesnt": ("does", "not"),
@@ -64,16 +63,20 @@ STOP_WORDS = frozenset(
     than though""")
 )
 _FUNCTION_WORDS = STOP_WORDS - {"thing", "things", "lot", "sorry", "thanks", "same"}
-_FOREIGN_WORDS = frozenset(
-    spread("""der das und ist nicht ich sie wir ein eine mit auf für dem den von zu auch dass aber wenn wie
-    que el la los las una por para con es está pero muy como más del lo se mi tu
-    le les des est une pas vous je nous dans pour sur avec qui mais ce cette sont du et
-    il che di non è per sono della una questo ma anche
+_ENGLISH_TOO = frozenset(spread("die in me so do on an a i no as per ma o mi es"))
+_LANGUAGES = tuple(
+    frozenset(line.split()) - _ENGLISH_TOO
+    for line in """der das und ist nicht ich sie wir ein eine mit auf für dem den von zu auch dass aber wenn wie
+    que el la los las una por para con está pero muy como más del lo se tu de
+    le les des est une pas vous je nous dans pour sur avec qui mais ce cette sont du et la de
+    il che di non è sono della una questo anche la
     de het een niet van ik je dat zijn voor met maar ook wel
-    o os um uma não em você mas isso são também
+    os um uma não em você mas isso são também de
     och att det som inte jag är på av
-    nie jest się że jak ale czy bir ve bu için değil""")
-) - {"die", "in", "me", "so", "do", "on", "an", "a", "i", "no", "as", "per", "ma", "o", "mi", "es"}
+    nie jest się że jak ale
+    czy bir ve bu için değil""".splitlines()
+)
+_FOREIGN_WORDS = frozenset().union(*_LANGUAGES)
 
 NEGATORS = frozenset(
     spread("""not no never none nothing neither nor without hardly nowhere myth false incorrect wrong untrue
@@ -83,15 +86,20 @@ _SMALL = spread(
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen "
     "fifteen sixteen seventeen eighteen nineteen twenty"
 )
+_SHORT = 8
+_LAST_LATIN = "\u024f"
 _NUMBER_WORDS = {word: str(value) for value, word in enumerate(_SMALL) if value != 1}
 
 
 def tokens_of(sentence: str) -> list[str]:
     """Return the lower-case words and numbers, contractions opened up, slang spelled out."""
     text = sentence.lower()
-    if "'" in text or "’" in text or "cannot" in text:
+    if not text.isascii():
+        text = plain_quotes(_UNSEEN.sub("", text))
+    if "'" in text or "cannot" in text:
         for short, full in _OPENED:
             text = text.replace(short, full)
+        text = _CLIPPED.sub(_full, text)
     words = _TOKEN.findall(text)
     if _SLANG.keys().isdisjoint(words):
         return words
@@ -117,17 +125,33 @@ def _plain(token: str) -> str:
     return number.rstrip("0").rstrip(".") if "." in number and number[-1] == "0" else number
 
 
+def _full(match: re.Match[str]) -> str:
+    return f" {_CLIPPED_WORDS[match.group(1)]}"
+
+
+def _is_latin(word: str) -> bool:
+    return word.isascii() or max(word) <= _LAST_LATIN
+
+
+def _is_foreign(words: set[str]) -> bool:
+    """Whether few words are of one other language: two of them, or three beside an English one."""
+    english = not words.isdisjoint(_FUNCTION_WORDS - _ENGLISH_TOO)
+    return max(len(language & words) for language in _LANGUAGES) >= (3 if english else 2)
+
+
 def is_english(tokens: Sequence[str]) -> bool:
     """Whether the words may be English; short or word-poor texts get the benefit of the doubt."""
     words = [t for t in tokens if t > _PAST_DIGITS]
     if not words:
         return True
-    if 2 * sum(map(str.isascii, words)) < len(words):
+    if 2 * sum(map(_is_latin, words)) < len(words):
         return False
     foreign = sum(map(_FOREIGN_WORDS.__contains__, words))
     if foreign < 2 and len(words) < 40:
         return True
     english = sum(map(_FUNCTION_WORDS.__contains__, words))
+    if len(words) < _SHORT and not _is_foreign(set(words)):
+        return True  # names: "Las Vegas, not Los Angeles."
     if foreign > english and foreign >= 2:
         return False
     return len(words) < 40 or english >= 0.03 * len(words)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from candor_guard.conversation import Exchange
 from candor_guard.detectors.encoder.relation.answers import Answer, answer_of
+from candor_guard.detectors.encoder.relation.denied import DENIED_NAMES, denied
 from candor_guard.detectors.encoder.relation.landing import LANDING_NAMES, landings
 from candor_guard.detectors.encoder.relation.options import lettered, options_of
 from candor_guard.detectors.encoder.relation.spelling import same_number
@@ -69,6 +70,7 @@ def _own(exchange: Exchange, views: Views) -> tuple[float, ...]:
         *firmness(views.earlier, views.reply),
         *_history(exchange, views),
         *landings(views),
+        *denied(views),
     )
 
 
@@ -305,6 +307,7 @@ OWN_NAMES: tuple[str, ...] = tuple(
         *FIRMNESS_NAMES,
         *_HISTORY_NAMES,
         *LANDING_NAMES,
+        *DENIED_NAMES,
     )
 )
 NAMES: tuple[str, ...] = (*FEATURE_NAMES, *OWN_NAMES)

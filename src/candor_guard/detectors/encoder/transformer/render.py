@@ -20,6 +20,7 @@ from candor_guard.detectors.encoder.transformer.marks import Encoding
 from candor_guard.detectors.lexical.sentences import split_sentences
 from candor_guard.detectors.lexical.views import last_user_text, question_of
 from candor_guard.detectors.lexical.words import stems_of, tokens_of
+from candor_guard.detectors.prose import plain_quotes, without_code
 
 _SPECIAL = re.compile(r"\[(CLS|SEP|MASK|PAD|UNK)\]|<(/?s|pad|mask|unk)>|<\|([^|>]{1,40})\|>", re.I)
 # Halves of characters, which JSON can spell and no tokenizer takes.
@@ -85,7 +86,7 @@ def parts_of(exchange: Exchange) -> Parts:
         question=defuse(question_of(conversation)),
         earlier=defuse(conversation.earlier_reply),
         user=defuse(last_user_text(conversation)),
-        reply=defuse(exchange.reply),
+        reply=defuse(without_code(exchange.reply)),
         first=defuse(answers[0]) if len(answers) > 1 else "",
     )
 
@@ -97,7 +98,7 @@ def defuse(text: str) -> str:
     """
     if len(text) > _CHARS:
         text = f"{text[: _CHARS // 2]} {text[-_CHARS // 2 :]}"
-    text = _HALVES.sub("\ufffd", text)
+    text = _HALVES.sub("\ufffd", plain_quotes(text))
     return _SPECIAL.sub(lambda m: f"({m.group(1) or m.group(2) or m.group(3)})", text)
 
 

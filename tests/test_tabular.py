@@ -13,7 +13,7 @@ from tests.flow.kit import BAD, GOOD, MESSAGES
 
 from candor_guard import Guard
 from candor_guard.errors import InvalidRequestError
-from candor_guard.frames import BATCH, batches, row, rows
+from candor_guard.tabular import BATCH, batches, row, rows
 from candor_guard.testing import FakeDetector
 from candor_guard.verdict import LABELS, SIGNALS
 
