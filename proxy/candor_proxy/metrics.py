@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from functools import cache
+from functools import cache, partial
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -34,76 +34,51 @@ class Metrics:
     """The metrics of one app, in a registry of its own."""
 
     def __init__(self) -> None:
-        registry = CollectorRegistry()
-        self._registry = registry
-        self._requests = Counter(
-            "candor_requests", "Guarded requests by what was done",
-            ["surface", "mode", "action", "evaluated"], registry=registry,
-        )  # fmt: skip
-        self._labels = Counter(
-            "candor_flagged", "Original replies found at fault, by label",
-            ["label"], registry=registry,
-        )  # fmt: skip
-        self._skipped = Counter(
-            "candor_skipped", "Replies delivered unread or not replaced, by reason",
-            ["reason"], registry=registry,
-        )  # fmt: skip
-        self._calls = Counter(
-            "candor_upstream_calls", "Upstream calls by purpose and result",
-            ["purpose", "result"], registry=registry,
-        )  # fmt: skip
-        self._tokens = Counter(
-            "candor_upstream_tokens", "Tokens of upstream calls, as far as the upstream told them",
-            ["purpose"], registry=registry,
-        )  # fmt: skip
-        self._probes = Counter(
-            "candor_probes", "Requests with a probe, by its last result and what it decided",
-            ["purpose", "result", "ruling"], registry=registry,
-        )  # fmt: skip
-        self._reviews = Counter(
-            "candor_probes_regenerated",
+        self._registry = CollectorRegistry()
+        count = partial(Counter, registry=self._registry)
+        histogram = partial(Histogram, registry=self._registry)
+        # fmt: off
+        self._requests = count("candor_requests",
+            "Guarded requests by what was done", ["surface", "mode", "action", "evaluated"])
+        self._labels = count("candor_flagged",
+            "Original replies found at fault, by label", ["label"])
+        self._skipped = count("candor_skipped",
+            "Replies delivered unread or not replaced, by reason", ["reason"])
+        self._corrected = count("candor_corrected",
+            "Released replies that a correction was appended to")
+        self._probes = count("candor_probes",
+            "Requests with a probe, by its last result and what it decided",
+            ["purpose", "result", "ruling"])
+        self._reviews = count("candor_probes_regenerated",
             "Requests with a probe about a regenerated reply, by what came of it",
-            ["purpose", "result"], registry=registry,
-        )  # fmt: skip
-        self._corrected = Counter(
-            "candor_corrected", "Released replies that a correction was appended to",
-            registry=registry,
-        )  # fmt: skip
-        self._call_seconds = Histogram(
-            "candor_upstream_call_seconds", "Duration of upstream calls to the end of their body",
-            ["purpose"], buckets=_CALL_BUCKETS, registry=registry,
-        )  # fmt: skip
-        self._guard_seconds = Histogram(
-            "candor_guard_seconds", "Time in gate and detector per request",
-            buckets=_GUARD_BUCKETS, registry=registry,
-        )  # fmt: skip
-        self._app_requests = Counter(
-            "candor_app_requests", "Guarded requests that name their app, by what was done",
-            ["app", "action", "evaluated"], registry=registry,
-        )  # fmt: skip
-        self._app_calls = Counter(
-            "candor_app_upstream_calls", "Upstream calls for requests that name their app",
-            ["app", "purpose"], registry=registry,
-        )  # fmt: skip
-        self._app_tokens = Counter(
-            "candor_app_upstream_tokens", "Tokens of these calls, as far as the upstream told them",
-            ["app", "purpose"], registry=registry,
-        )  # fmt: skip
+            ["purpose", "result"])
+        self._calls = count("candor_upstream_calls",
+            "Upstream calls by purpose and result", ["purpose", "result"])
+        self._tokens = count("candor_upstream_tokens",
+            "Tokens of upstream calls, as far as the upstream told them", ["purpose"])
+        self._call_seconds = histogram("candor_upstream_call_seconds",
+            "Duration of upstream calls to the end of their body", ["purpose"],
+            buckets=_CALL_BUCKETS)
+        self._guard_seconds = histogram("candor_guard_seconds",
+            "Time in gate and detector per request", buckets=_GUARD_BUCKETS)
+        self._app_requests = count("candor_app_requests",
+            "Guarded requests that name their app, by what was done",
+            ["app", "action", "evaluated"])
+        self._app_calls = count("candor_app_upstream_calls",
+            "Upstream calls for requests that name their app", ["app", "purpose"])
+        self._app_tokens = count("candor_app_upstream_tokens",
+            "Tokens of these calls, as far as the upstream told them", ["app", "purpose"])
+        self._upstream_errors = count("candor_upstream_errors",
+            "Upstream failures by kind", ["kind"])
+        self._invalid = count("candor_invalid_requests",
+            "Requests refused before any upstream call", ["status"])
+        self._gone = count("candor_client_disconnects",
+            "Clients that left before the end")
+        self._in_flight = Gauge("candor_requests_in_flight",
+            "Guarded requests being answered",
+            registry=self._registry, multiprocess_mode="livesum")
+        # fmt: on
         self._apps: set[str] = set()
-        self._upstream_errors = Counter(
-            "candor_upstream_errors", "Upstream failures by kind", ["kind"], registry=registry,
-        )  # fmt: skip
-        self._invalid = Counter(
-            "candor_invalid_requests", "Requests refused before any upstream call", ["status"],
-            registry=registry,
-        )  # fmt: skip
-        self._gone = Counter(
-            "candor_client_disconnects", "Clients that left before the end", registry=registry
-        )
-        self._in_flight = Gauge(
-            "candor_requests_in_flight", "Guarded requests being answered",
-            registry=registry, multiprocess_mode="livesum",
-        )  # fmt: skip
         # What every request needs; the labels have few values, and finding their metric takes as
         # long as all the counting.
         self._requests_of = cache(self._requests.labels)
