@@ -43,7 +43,7 @@ from candor_proxy.inbox import (
     line_of,
 )
 from candor_proxy.journal import Journal
-from candor_proxy.metrics import Metrics
+from candor_proxy.metrics import Metrics, NoEnd
 from candor_proxy.options import ProxyOptions
 
 _log = logging.getLogger("candor_proxy")
@@ -55,10 +55,11 @@ APP_HEADER = b"x-candor-app"
 
 
 class _Asker(NamedTuple):
-    """Who asked: the proxy's id of the request, and the name that the client gives its app."""
+    """Who asked, and for what: our id of the request, the name of the client's app, the mode."""
 
     request_id: str
     app: str | None
+    mode: Mode
 
 
 class GuardedEndpoint:
@@ -92,7 +93,7 @@ class GuardedEndpoint:
         if request is None:
             await self._passing(scope, inbox.again(body), send)
             return
-        asker = _Asker(request_id, find(scope["headers"], APP_HEADER))
+        asker = _Asker(request_id, find(scope["headers"], APP_HEADER), mode)
         identity = mode != "off" and request.skip is None
         template = UpstreamRequest(
             scope["method"],
@@ -157,12 +158,13 @@ class _Answer:
         journal: Journal, send: Send,
     ) -> None:  # fmt: skip
         self._request = request
-        self._request_id, self._app = asker
+        self._request_id, self._app, self._mode = asker
         self._options = options
         self._metrics = metrics
         self._journal = journal
         self._send = send
         self._began = time.monotonic()
+        self._counted = False
         self._started: Started | None = None
         self._held: Holding | None = None
         self._headers_out = False
@@ -182,10 +184,19 @@ class _Answer:
                         await self._wait_patiently(events)
         except UpstreamError as error:
             self._metrics.upstream_failed(type(error).__name__)
+            self._count_unfinished("failed")
             await self._fail(error)
         except InvalidRequestError as error:
             self._metrics.invalid(describe(error)[0])
             await self._fail(error)
+        except BaseException as error:
+            self._count_unfinished("failed" if isinstance(error, Exception) else "abandoned")
+            raise
+
+    def _count_unfinished(self, end: NoEnd) -> None:
+        if not self._counted:  # else there was an outcome, and only telling it went wrong
+            name = self._request.surface.name
+            self._metrics.observe_unfinished(name, self._mode, end, self._app)
 
     def patience(self) -> float:
         """How long a client that leaves now is answered all the same.
@@ -259,6 +270,7 @@ class _Answer:
         self._last = data
 
     async def _finish(self, outcome: Outcome) -> None:
+        self._counted = True
         self._metrics.observe(self._request.surface.name, outcome, self._app)
         if self._options.log_content:
             _log_content(outcome)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from functools import cache, partial
+from typing import Literal
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -28,6 +29,8 @@ _CALL_BUCKETS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 _APP_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _MOST_APPS = 100
 _OTHER = "other"
+# Why a request has no outcome: the upstream (or we) did not bring a reply, or its client left.
+NoEnd = Literal["failed", "abandoned"]
 
 
 class Metrics:
@@ -39,7 +42,8 @@ class Metrics:
         histogram = partial(Histogram, registry=self._registry)
         # fmt: off
         self._requests = count("candor_requests",
-            "Guarded requests by what was done", ["surface", "mode", "action", "evaluated"])
+            "Guarded requests by what was done or why nothing was",
+            ["surface", "mode", "action", "evaluated"])
         self._labels = count("candor_flagged",
             "Original replies found at fault, by label", ["label"])
         self._skipped = count("candor_skipped",
@@ -110,6 +114,19 @@ class Metrics:
         self.observe_calls(outcome.attempts, app)
         if app:
             self._app_requests.labels(self._app(app), outcome.action, outcome.evaluated).inc()
+
+    def observe_unfinished(self, surface: str, mode: str, end: NoEnd, app: str | None) -> None:
+        """Count one guarded request that came to no end; its calls are counted apart.
+
+        Args:
+            surface: Name of the format.
+            mode: In force for it.
+            end: Why there is no outcome; stands where the action would.
+            app: The name that the request gives its app.
+        """
+        self._requests_of(surface, mode, end, "none").inc()
+        if app:
+            self._app_requests.labels(self._app(app), end, "none").inc()
 
     def observe_calls(self, attempts: Sequence[Attempt], app: str | None = None) -> None:
         """Count upstream calls, those of requests that came to no end among them."""

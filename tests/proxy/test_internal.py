@@ -113,6 +113,8 @@ async def test_a_guarded_request(
     assert entry.endswith("\nLookupError")
     assert WORD not in entry
     assert "candor_requests_in_flight 0.0" in counts
+    labels = 'action="failed",evaluated="none",mode="enforce",surface="chat"'
+    assert f"candor_requests_total{{{labels}}} 1.0" in counts
 
 
 @pytest.mark.parametrize("at_risk", [False, True], ids=["ungated", "held"])

@@ -1,0 +1,103 @@
+"""Every guarded request is counted once, however it ends, and its end can be told from the others."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections import Counter
+from dataclasses import dataclass
+
+import httpx2
+import pytest
+from tests.proxy.http.stage import CHAT, raw_request, request_body, stage
+from tests.proxy.http.test_disconnect import noticed
+from tests.proxy.http.upstream import Cut, Play, head, says, streamed
+
+from candor_guard.testing import FakeDetector, chat_stream
+
+pytestmark = pytest.mark.anyio
+APP = "x-candor-app"
+FRAMES = chat_stream(["It ", "is ", "56."])
+HALF = FRAMES[: FRAMES.index(b"\n\n") + 2]
+AT_RISK = pytest.mark.parametrize("at_risk", [False, True], ids=["relayed", "held"])
+
+
+def ends(counts: dict[str, float], mode: str = "enforce") -> dict[str, int]:
+    """The requests by action; the app's own counts must agree, and without an end none was read."""
+    whole, of_app = Counter[str](), Counter[str]()
+    for name, count in counts.items():
+        found = re.match(r'candor_(app_)?requests_total\{action="(\w+)"', name)
+        if found is None:
+            continue
+        (of_app if found[1] else whole)[found[2]] += int(count)
+        if found[2] in ("failed", "abandoned"):
+            assert 'evaluated="none"' in name
+            assert found[1] or name.endswith(f'mode="{mode}",surface="chat"}}')
+    assert whole == of_app
+    return dict(whole)
+
+
+FAILURES: dict[str, Play] = {
+    "no answer": (Cut.CLOSE,),
+    "silence": (20.0,),
+    "half a body": streamed(HALF, Cut.RESET),
+}
+
+
+@AT_RISK
+@pytest.mark.parametrize("failure", FAILURES)
+async def test_a_request_that_the_upstream_fails(failure: str, at_risk: bool) -> None:
+    """A reply that never comes, or breaks off, is one failed request, whatever was delivered."""
+    detector, upstream = FakeDetector(at_risk=at_risk), {"read_timeout": 0.1}
+    async with stage(FAILURES[failure], detector=detector, upstream=upstream) as on:
+        with contextlib.suppress(httpx2.RemoteProtocolError):
+            await on.chat({APP: "shop"}, stream=True)
+        assert ends(await on.counts()) == {"failed": 1}
+
+
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """When a client leaves: what the upstream plays until then, the call that it is at, the modes."""
+
+    plays: tuple[Play, ...]
+    call: int = 1
+    modes: tuple[str, ...] = ("off", "observe", "enforce")
+
+
+LEAVINGS = {
+    "before an answer": Leaving(((20.0,),)),
+    "half a body": Leaving((streamed(HALF, 20.0),)),
+    "a regeneration": Leaving((says("CAVE in", stream=True), (20.0,)), 2, ("enforce",)),
+}
+
+
+@pytest.mark.parametrize(
+    ("when", "mode"), [(when, mode) for when, leaving in LEAVINGS.items() for mode in leaving.modes]
+)
+async def test_a_request_whose_client_leaves(when: str, mode: str) -> None:
+    """A client that does not wait for its reply's end leaves one abandoned request."""
+    leaving = LEAVINGS[when]
+    async with stage(*leaving.plays) as on, on.wire() as wire:
+        headers = f"{APP}: shop", f"x-candor-mode: {mode}"
+        await wire.send(raw_request(request_body(stream=True), CHAT, *headers))
+        await on.upstream.called(leaving.call)
+        wire.leave()
+        await noticed(on)
+        assert ends(await on.counts(), mode) == {"abandoned": 1}
+
+
+async def test_a_request_that_was_answered_is_never_counted_again() -> None:
+    """Outcomes, refusals by policy and an upstream's own errors count once, as what they are."""
+    error = (head("content-length: 2", status="500 X"), b"{}")
+    plays = says("It is 56."), says("CAVE in"), says("CAVE in"), error
+    async with stage(*plays, on_unresolved="refuse", max_attempts=1) as on:
+        for _ in range(3):
+            await on.chat({APP: "shop"})
+        assert ends(await on.counts()) == {"pass": 2, "block": 1}
+
+
+async def test_a_request_that_is_refused_is_none() -> None:
+    """A body that cannot be read counts as invalid alone."""
+    async with stage() as on:
+        await on.post(CHAT, b"{", {APP: "shop"})
+        assert ends(await on.counts()) == {}
