@@ -133,6 +133,8 @@ class Metrics:
         for attempt in attempts:
             self._calls_of(attempt.purpose, attempt.result).inc()
             self._call_seconds_of(attempt.purpose).observe(attempt.seconds)
+            if attempt.failure is not None:
+                self.upstream_failed(attempt.failure)
             counted = self._tokens_of(attempt.purpose)  # there, with 0, also where none are told
             tokens = total_tokens(attempt.usage)
             if tokens:

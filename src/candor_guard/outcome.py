@@ -41,6 +41,8 @@ class Attempt:
         content: What the call changed or found, in words of the conversation; only with content
             logging, and otherwise None.
         response_id: Under which the upstream stores its reply, or None where it does not.
+        failure: Of a probe or a regeneration that the upstream failed, or was too late with: name
+            of the exception. Not in the ``candor`` object.
     """
 
     purpose: CallPurpose
@@ -53,6 +55,7 @@ class Attempt:
     model: str | None = None
     content: Mapping[str, Any] | None = None
     response_id: str | None = None
+    failure: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-ready values."""

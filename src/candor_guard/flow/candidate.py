@@ -77,6 +77,7 @@ class Candidate:
         verdict: The reading held against the thresholds; None until read.
         ended: When its body had been read, on the flow's clock; None until then.
         review: What the probe said of it, where it is a regenerated one that was asked about.
+        failure: Of a regenerated one: what the upstream failed with, or None.
     """
 
     call: int
@@ -96,6 +97,7 @@ class Candidate:
     verdict: Verdict | None = None
     ended: float | None = None
     review: str | None = None
+    failure: str | None = None
 
     @property
     def text(self) -> str:

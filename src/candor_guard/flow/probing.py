@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from dataclasses import dataclass, replace
 
-from candor_guard.errors import InvalidRequestError, UpstreamError
+from candor_guard.errors import InvalidRequestError, UpstreamError, UpstreamTimeoutError
 from candor_guard.flow.candidate import Candidate, Inquiry
 from candor_guard.flow.session import Session, model_name
 from candor_guard.flow.steps import Answer, Close, Fetch, Send, SideReply, Step, ask_before
@@ -37,12 +37,14 @@ class _Heard:
         trouble: Why there is none.
         refused: Whether a plainer question may do better.
         free: Whether the call cost nothing.
+        failure: What the upstream failed with, where it did.
     """
 
     answer: SideAnswer | None
     trouble: str = ""
     refused: bool = False
     free: bool = False
+    failure: str | None = None
 
 
 def begin(session: Session, first: Candidate) -> Generator[Step, Answer, Inquiry | None]:
@@ -215,8 +217,8 @@ def _hear(session: Session, inquiry: Inquiry) -> Generator[Step, Answer, _Heard]
     """Wait for the answer to the call that is under way, within the deadline."""
     try:
         reply = yield from ask_before(Fetch(inquiry.call, inquiry.deadline), SideReply)
-    except UpstreamError:
-        heard = _Heard(None, "failed")
+    except UpstreamError as error:
+        heard = _Heard(None, "failed", failure=type(error).__name__)
     except InvalidRequestError:  # an upstream that cannot express the request at all
         heard = _Heard(None, "failed", refused=True, free=True)
     else:
@@ -229,7 +231,7 @@ def _hear(session: Session, inquiry: Inquiry) -> Generator[Step, Answer, _Heard]
 
 def _heard(session: Session, reply: SideReply | None) -> _Heard:
     if reply is None:
-        return _Heard(None, "timeout")
+        return _Heard(None, "timeout", failure=UpstreamTimeoutError.__name__)
     head = reply.head
     if not (head.ok and head.readable):
         return _Heard(None, "failed", head.status in _REFUSALS, head.free)
@@ -278,7 +280,7 @@ def _record(
     session.record(
         "probe", result, inquiry.began, usage=usage,
         model=model_name(session.context.policy.probe_model) or session.model,
-        content={"finding": found} if found is not None else None,
+        content={"finding": found} if found is not None else None, failure=heard.failure,
     )  # fmt: skip
 
 

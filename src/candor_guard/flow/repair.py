@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from dataclasses import dataclass, replace
 
-from candor_guard.errors import InvalidRequestError, UpstreamError
+from candor_guard.errors import InvalidRequestError, UpstreamError, UpstreamTimeoutError
 from candor_guard.flow import probing
 from candor_guard.flow.candidate import Candidate
 from candor_guard.flow.hold import read, release
@@ -216,10 +216,12 @@ class _Repair:
         """Read and judge a regenerated reply. Returns why it cannot be used, or None."""
         try:
             trouble = yield from self._receive_whole(candidate)
-        except UpstreamError:
-            trouble = "regeneration_failed"
+        except UpstreamError as error:
+            candidate.failure, trouble = type(error).__name__, "regeneration_failed"
         except InvalidRequestError:  # an upstream that cannot express the request at all
             candidate.free, trouble = True, "regeneration_failed"
+        if trouble == "regeneration_timeout":
+            candidate.failure = UpstreamTimeoutError.__name__
         candidate.ended = self._session.context.clock()
         if trouble is None and (yield from self._session.detect(candidate)):
             trouble = "detector_error"
@@ -271,7 +273,7 @@ def _record(session: Session, pending: _Pending, result: str) -> None:
     session.record(
         "regeneration", result, candidate.began, candidate.ended,
         instruction=edit.wording, strategy=edit.strategy, verdict=candidate.verdict, usage=usage,
-        response_id=candidate.reader.response_id,
+        response_id=candidate.reader.response_id, failure=candidate.failure,
         content={"edit": {"note": edit.note, "replacement": edit.replacement}},
     )  # fmt: skip
 

@@ -6,12 +6,13 @@ import contextlib
 import re
 from collections import Counter
 from dataclasses import dataclass
+from typing import Any
 
 import httpx2
 import pytest
 from tests.proxy.http.stage import CHAT, raw_request, request_body, stage
 from tests.proxy.http.test_disconnect import noticed
-from tests.proxy.http.upstream import Cut, Play, head, says, streamed
+from tests.proxy.http.upstream import Cut, Piece, Play, head, says, streamed
 
 from candor_guard.testing import FakeDetector, chat_stream
 
@@ -19,6 +20,9 @@ pytestmark = pytest.mark.anyio
 APP = "x-candor-app"
 FRAMES = chat_stream(["It ", "is ", "56."])
 HALF = FRAMES[: FRAMES.index(b"\n\n") + 2]
+UNREACHABLE, TOO_LATE, BROKE_OFF = (
+    "UpstreamUnreachableError", "UpstreamTimeoutError", "UpstreamInterruptedError",
+)  # fmt: skip
 AT_RISK = pytest.mark.parametrize("at_risk", [False, True], ids=["relayed", "held"])
 
 
@@ -101,3 +105,31 @@ async def test_a_request_that_is_refused_is_none() -> None:
     async with stage() as on:
         await on.post(CHAT, b"{", {APP: "shop"})
         assert ends(await on.counts()) == {}
+
+
+BEGUN = (head("content-type: application/json", "content-length: 99"), b"{")
+FURTHER: dict[str, tuple[tuple[Piece, ...], str | None]] = {
+    "no answer": ((Cut.CLOSE,), UNREACHABLE),
+    "half a body": ((*BEGUN, Cut.CLOSE), BROKE_OFF),
+    "silence": ((20.0,), TOO_LATE),
+    "half a body, then silence": ((*BEGUN, 20.0), TOO_LATE),
+    "an error status": ((head("content-length: 2", status="500 X"), b"{}"), None),
+}
+
+
+@pytest.mark.parametrize("purpose", ["probe", "regeneration"])
+@pytest.mark.parametrize("failure", FURTHER)
+async def test_a_further_call_that_the_upstream_fails(failure: str, purpose: str) -> None:
+    """A probe or regeneration without an answer is a failure of the upstream; the request is none."""
+    play, kind = FURTHER[failure]
+    again, probe = (says("It is 56."), "uncertain") if purpose == "probe" else (play, "never")
+    policy: dict[str, Any] = {"probe": probe}
+    if kind == TOO_LATE:
+        policy[f"max_{purpose}_seconds"] = 0.1
+    async with stage(says("CAVE in"), again, probes=(play,), **policy) as on:
+        await on.chat({APP: "shop"})
+        counts = await on.counts()
+    assert ends(counts) == {"regenerate" if purpose == "probe" else "flag": 1}
+    start = "candor_upstream_errors_total"
+    errors = {name: count for name, count in counts.items() if name.startswith(start)}
+    assert errors == ({f'{start}{{kind="{kind}"}}': 1.0} if kind else {})
