@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+import functools
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -35,6 +36,7 @@ from candor_proxy.passthrough import PassThrough
 # They would show the client what the upstream was sent, an operator's key included.
 _REFLECTING = frozenset({"TRACE", "CONNECT"})
 _TWICE = "/v1/v1/"
+_Refuse = Callable[[Request, Exception], Awaitable[Response]]
 _GUARDED: Mapping[str, Surface] = {
     "/v1/chat/completions": ChatSurface(),
     "/v1/messages": MessagesSurface(),
@@ -68,7 +70,8 @@ def create_app(
         path: GuardedEndpoint(surface, guard, options, metrics, journal, passing)
         for path, surface in _GUARDED.items()
     }
-    api = _Api(guarded, passing)
+    not_ours = functools.partial(_not_ours, metrics)
+    api = _Api(guarded, passing, not_ours)
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncGenerator[None, None]:
@@ -92,7 +95,7 @@ def create_app(
             Route("/candor/v1/check", own.check, methods=["POST"]),
             Route("/candor/v1/explain", own.explain, methods=["POST"]),
         ],
-        exception_handlers={HTTPException: _not_ours, Exception: _failed},
+        exception_handlers={HTTPException: not_ours, Exception: _failed},
         lifespan=lifespan,
     )
     app.router.redirect_slashes = False  # an API client wants an error, not another address
@@ -123,14 +126,15 @@ class _App(Starlette):
 class _Api:
     """Everything under ``/v1/``: guarded where a surface is at home, passed through elsewhere."""
 
-    def __init__(self, guarded: Mapping[str, ASGIApp], passing: ASGIApp) -> None:
+    def __init__(self, guarded: Mapping[str, ASGIApp], passing: ASGIApp, not_ours: _Refuse) -> None:
         self._guarded = guarded
         self._passing = passing
+        self._not_ours = not_ours
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hand the request to whom it belongs."""
         if scope["method"] in _REFLECTING:
-            response = await _not_ours(Request(scope), HTTPException(405))
+            response = await self._not_ours(Request(scope), HTTPException(405))
             await response(scope, receive, send)
             return
         posted = scope["method"] == "POST"
@@ -138,7 +142,7 @@ class _Api:
         if endpoint is None:
             path = _plain(scope["path"])
             if path.startswith(_TWICE):  # a lenient upstream would answer it, unguarded
-                response = await _not_ours(Request(scope), HTTPException(404))
+                response = await self._not_ours(Request(scope), HTTPException(404))
                 await response(scope, receive, send)
                 return
             endpoint = self._guarded.get(path) if posted else None
@@ -154,9 +158,10 @@ async def _failed(request: Request, _error: Exception) -> Response:
     return internal_error(request.scope)
 
 
-async def _not_ours(request: Request, error: Exception) -> Response:
+async def _not_ours(metrics: Metrics, request: Request, error: Exception) -> Response:
     """Unknown paths and methods, in the shape that clients of this API read."""
     status = error.status_code if isinstance(error, HTTPException) else 500
+    metrics.invalid(status)
     what = "method not allowed" if status == 405 else "unknown path"
     message = f"{what}: {request.method} {request.url.path}; the API is under /v1/"
     if _plain(request.url.path).startswith(_TWICE):

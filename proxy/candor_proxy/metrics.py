@@ -75,7 +75,7 @@ class Metrics:
         self._upstream_errors = count("candor_upstream_errors",
             "Upstream failures by kind", ["kind"])
         self._invalid = count("candor_invalid_requests",
-            "Requests refused before any upstream call", ["status"])
+            "Requests that the proxy itself refused", ["status"])
         self._gone = count("candor_client_disconnects",
             "Clients that left before the end")
         self._in_flight = Gauge("candor_requests_in_flight",

@@ -90,13 +90,26 @@ class OwnPaths:
             async with self._bodies:
                 return await self._judged(request, judge)
         except ClientGoneError:
+            self._metrics.client_gone()
             return Response(status_code=400)
-        except BodyStalledError:
-            return error_response(*stalled(self._options.body_timeout))
-        except BodyTooLargeError:
-            return error_response(*too_large(self._options.max_request_bytes))
-        except (InvalidRequestError, DetectorError) as error:
-            return error_response(*_problem(error))
+        except (BodyStalledError, BodyTooLargeError, InvalidRequestError) as error:
+            status, body, headers = self._refusal(error)
+            self._metrics.invalid(status)
+            return error_response(status, body, headers)
+        except DetectorError as error:
+            told = error_body(str(error), "candor_guard_error", "detector_error")
+            return error_response(503, told)
+
+    def _refusal(
+        self, error: BodyStalledError | BodyTooLargeError | InvalidRequestError
+    ) -> tuple[int, dict[str, Any], dict[str, str]]:
+        if isinstance(error, BodyStalledError):
+            return stalled(self._options.body_timeout)
+        if isinstance(error, BodyTooLargeError):
+            return *too_large(self._options.max_request_bytes), {}
+        if isinstance(error, TooManyRowsError):
+            return 413, error_body(str(error), "invalid_request_error", "too_large"), {}
+        return *describe(error), {}
 
     async def _judged(self, request: Request, judge: Judge) -> Response:
         inbox = Inbox(request.receive, self._options.body_timeout)
@@ -122,14 +135,6 @@ def _answer_to(body: bytes, judge: Judge, over: threading.Event) -> Response:
     if single:
         return Response(lines[0], media_type="application/json")
     return Response(b"".join(line + b"\n" for line in lines), media_type="application/x-ndjson")
-
-
-def _problem(error: InvalidRequestError | DetectorError) -> tuple[int, dict[str, Any]]:
-    if isinstance(error, DetectorError):
-        return 503, error_body(str(error), "candor_guard_error", "detector_error")
-    if isinstance(error, TooManyRowsError):
-        return 413, error_body(str(error), "invalid_request_error", "too_large")
-    return describe(error)
 
 
 def _until(over: threading.Event, entries: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import re
 from collections import Counter
@@ -15,6 +16,7 @@ from tests.proxy.http.test_disconnect import noticed
 from tests.proxy.http.upstream import Cut, Piece, Play, head, says, streamed
 
 from candor_guard.testing import FakeDetector, chat_stream
+from candor_proxy.options import ProxyOptions
 
 pytestmark = pytest.mark.anyio
 APP = "x-candor-app"
@@ -133,3 +135,44 @@ async def test_a_further_call_that_the_upstream_fails(failure: str, purpose: str
     start = "candor_upstream_errors_total"
     errors = {name: count for name, count in counts.items() if name.startswith(start)}
     assert errors == ({f'{start}{{kind="{kind}"}}': 1.0} if kind else {})
+
+
+REFUSED = {
+    "an unknown path": (b"GET / HTTP/1.1\r\nhost: x\r\n\r\n", 404),
+    "a base URL with /v1": (raw_request(request_body(), "/v1/v1/chat/completions"), 404),
+    "a verb": (b"GET /candor/v1/check HTTP/1.1\r\nhost: x\r\n\r\n", 405),
+    "a verb of the API": (b"TRACE /v1/models HTTP/1.1\r\nhost: x\r\n\r\n", 405),
+    "an odd exchange": (raw_request(b"{}", "/candor/v1/check"), 400),
+    "no exchange": (raw_request(b"[", "/candor/v1/explain"), 400),
+    "half an exchange": (raw_request(b"{" * 9, "/candor/v1/check")[:-1], 408),
+    "half an upload": (raw_request(b"{" * 9, "/v1/files")[:-1], 408),
+    "a large exchange": (raw_request(b" " * 2000, "/candor/v1/check"), 413),
+    "a long batch": (raw_request(b"{}\n" * 10_001, "/candor/v1/explain"), 413),
+}
+
+
+@pytest.mark.parametrize("refused", REFUSED)
+async def test_what_the_proxy_refuses(refused: str) -> None:
+    """Every 4xx of the proxy's own counts once, on whatever path."""
+    request, status = REFUSED[refused]
+    room = 1000 if refused == "a large exchange" else 1_000_000
+    options = ProxyOptions(max_request_bytes=room, body_timeout=0.2)
+    async with stage((20.0,), options=options) as on, on.wire() as wire:
+        await wire.send(request)
+        assert (await wire.head()).startswith(f"HTTP/1.1 {status} ".encode())
+        counts = await on.counts()
+    start = "candor_invalid_requests_total"
+    found = {name: count for name, count in counts.items() if name.startswith(start)}
+    assert found == {f'{start}{{status="{status}"}}': 1.0}
+    assert ends(counts) == {}
+
+
+async def test_who_leaves_a_batch() -> None:
+    """A client that leaves while its exchanges are read counts as one that left, not as refused."""
+    async with stage() as on, on.wire() as wire:
+        await wire.send(raw_request(b"{" * 9, "/candor/v1/check")[:-1])
+        await asyncio.sleep(0.05)
+        wire.leave()
+        await noticed(on)
+        counts = await on.counts()
+    assert not [name for name in counts if name.startswith("candor_invalid_requests_total")]
