@@ -6,7 +6,6 @@ import asyncio
 import re
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from itertools import chain
 from typing import Any
 
 from starlette.requests import Request
@@ -15,7 +14,7 @@ from starlette.responses import JSONResponse, Response
 from candor_guard.errors import DetectorError, InvalidRequestError
 from candor_guard.explain import explain
 from candor_guard.guard import Guard
-from candor_guard.wire.json import dump, load_object
+from candor_guard.wire.json import MAX_VALUES, count_values, dump, load_object
 from candor_proxy.answers import with_id
 from candor_proxy.errors import describe, error_body, error_response, stalled, too_large
 from candor_proxy.inbox import BodyStalledError, BodyTooLargeError, ClientGoneError, Inbox
@@ -77,9 +76,9 @@ class OwnPaths:
         return await self._answer(request, self._explained)
 
     def _checked(self, entries: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-        seen: list[dict[str, Any]] = []
-        verdicts = self._guard.check_many(_noted(entries, seen))
-        return [with_id(entry, v.to_dict()) for entry, v in zip(seen, verdicts, strict=True)]
+        ids: list[dict[str, Any]] = []
+        verdicts = self._guard.check_many(_noted(entries, ids))
+        return [v.to_dict() | its_id for its_id, v in zip(ids, verdicts, strict=True)]
 
     def _explained(self, entries: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
         return [_explanation(self._guard, entry, index) for index, entry in enumerate(entries)]
@@ -146,10 +145,11 @@ def _until(over: threading.Event, entries: Iterable[dict[str, Any]]) -> Iterator
 
 
 def _noted(
-    entries: Iterable[dict[str, Any]], seen: list[dict[str, Any]]
+    entries: Iterable[dict[str, Any]], ids: list[dict[str, Any]]
 ) -> Iterator[dict[str, Any]]:
+    """Yield entries and keep of each its id alone, for its answer."""
     for entry in entries:
-        seen.append(entry)
+        ids.append(with_id(entry, {}))
         yield entry
 
 
@@ -162,30 +162,44 @@ def _explanation(guard: Guard, entry: dict[str, Any], index: int) -> dict[str, A
     return with_id(entry, found)
 
 
-def parse_exchanges(body: bytes) -> tuple[list[dict[str, Any]], bool]:
+def parse_exchanges(body: bytes) -> tuple[Iterable[dict[str, Any]], bool]:
     """Read one JSON object, or JSON lines; returns the objects and whether it was a single one.
 
+    Lines are parsed as they are taken, once more: all are tried before, and none is kept.
+
     Raises:
-        InvalidRequestError: If there is none, or a line is no JSON object. Nothing after the first
-            such line is read.
+        InvalidRequestError: If there is none, a line is no JSON object, or all lines together hold
+            too many values. Nothing after the first such line is read.
         TooManyRowsError: If there are more than `MOST_ROWS` lines.
     """
-    rows = (found[0].rstrip() for found in _ROW.finditer(body.strip()))
+    lines = body.strip()
+    rows = _rows(lines)
     first = next(rows, None)
     if first is None:
         raise InvalidRequestError('body is empty; send {"messages": [...], "reply": "..."}')
     try:
         return [load_object(body)], True
-    except InvalidRequestError as whole:
-        second = next(rows, None)
-        if second is None or not first.endswith(b"}"):
+    except InvalidRequestError:
+        if next(rows, None) is None or not first.endswith(b"}"):
             raise
-        entries = []
-        for number, row in enumerate(chain((first, second), rows), 1):
-            if number > MOST_ROWS:
-                raise TooManyRowsError(f"batch has more than {MOST_ROWS} exchanges") from whole
-            try:
-                entries.append(load_object(row))
-            except InvalidRequestError as error:
-                raise InvalidRequestError(f"line {number}: {error}") from whole
-        return entries, False
+    _try(_rows(lines))
+    return map(load_object, _rows(lines)), False
+
+
+def _rows(lines: bytes) -> Iterator[bytes]:
+    return (found[0].rstrip() for found in _ROW.finditer(lines))
+
+
+def _try(rows: Iterable[bytes]) -> None:
+    """Say what is wrong with a batch before any of it is judged, which may take minutes."""
+    values = 0
+    for number, row in enumerate(rows, 1):
+        if number > MOST_ROWS:
+            raise TooManyRowsError(f"batch has more than {MOST_ROWS} exchanges")
+        values += count_values(row)
+        if values > MAX_VALUES:
+            raise InvalidRequestError(f"batch has more than {MAX_VALUES} values")
+        try:
+            load_object(row)
+        except InvalidRequestError as error:
+            raise InvalidRequestError(f"line {number}: {error}") from None

@@ -13,6 +13,11 @@ from candor_guard.errors import InvalidRequestError
 MAX_VALUES = 1_000_000
 
 
+def count_values(body: bytes) -> int:
+    """Return how many values a body may hold: an upper bound, and cheap."""
+    return sum(map(body.count, (b",", b"[", b"{")))
+
+
 def load_object(body: bytes) -> dict[str, Any]:
     """Parse a JSON object.
 
@@ -20,7 +25,7 @@ def load_object(body: bytes) -> dict[str, Any]:
         InvalidRequestError: If the bytes are no JSON, or JSON but no object, or hold too many
             values.
     """
-    if len(body) > MAX_VALUES and sum(map(body.count, (b",", b"[", b"{"))) > MAX_VALUES:
+    if len(body) > MAX_VALUES and count_values(body) > MAX_VALUES:
         raise InvalidRequestError(f"body has more than {MAX_VALUES} values")
     try:
         value = json.loads(body)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import tracemalloc
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import pytest
 from tests.proxy.http.stage import stage
@@ -14,6 +16,42 @@ from candor_guard.testing import FakeDetector
 from candor_proxy.own import MOST_ROWS
 
 pytestmark = pytest.mark.anyio
+
+
+@contextmanager
+def taking_at_most(megabytes: float) -> Iterator[None]:
+    """Memory that Python takes beyond what it has now; a body goes through it several times."""
+    tracemalloc.start()
+    try:
+        yield
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < megabytes * 2**20
+
+
+def laden(values: int) -> bytes:
+    """A row with a field of so many values, which nobody reads."""
+    return line("x")[:-1] + b', "pad": [' + b"[]," * (values - 1) + b"[]]}\n"
+
+
+async def test_batch_has_a_bound_on_its_values() -> None:
+    """Rows that are each within the bound are refused where they are not all together."""
+    body = laden(330_000) * 20
+    async with stage() as on:
+        with taking_at_most(150):
+            error = await error_of(on, CHECK, body, 400)
+    assert error["message"] == "batch has more than 1000000 values"
+
+
+@pytest.mark.parametrize("path", [CHECK, "/candor/v1/explain"])
+async def test_rows_are_parsed_as_they_are_judged(path: str) -> None:
+    """Of a batch at the bound, which would be 35 MB as objects, only a few rows are in memory."""
+    body = laden(1200) * 400
+    async with stage() as on:
+        with taking_at_most(20):
+            response, got = await on.post(path, body)
+    assert (response.status_code, got.count(b"\n")) == (200, 400)
 
 
 async def test_batch_has_a_bound_on_its_rows() -> None:
