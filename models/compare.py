@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -159,6 +160,19 @@ def _cell(found: Mapping[str, float] | None) -> str:
     return text
 
 
+def contenders(folders: Sequence[Path]) -> dict[str, Detector]:
+    """Return the lexical detector and the models by what heads their columns.
+
+    Models of one name are told apart by where they lie.
+    """
+    lexical, models = LexicalDetector(), [EncoderDetector(folder) for folder in folders]
+    alike = Counter([lexical.name, *(model.name for model in models)])
+    found: dict[str, Detector] = {lexical.name: lexical}
+    for folder, model in zip(folders, models, strict=True):
+        found[model.name if alike[model.name] == 1 else f"{model.name} {folder}"] = model
+    return found
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     line = argparse.ArgumentParser(prog="python -m models.compare", description=__doc__)
@@ -168,14 +182,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     line.add_argument("--out", type=Path, help="write the figures here as JSON")
     options = line.parse_args(arguments)
     named = sets(options.data, options.authored)
-    detectors: list[Detector] = [LexicalDetector(), *map(EncoderDetector, options.model)]
-    names = [d.name for d in detectors]
-    # Two folders of one model's make are told apart by where they lie.
-    shown = [
-        n if names.count(n) == 1 else f"{n} {p}"
-        for n, p in zip(names, ["", *options.model], strict=True)
-    ]
-    results = {name: report(d, named) for name, d in zip(shown, detectors, strict=True)}
+    results = {name: report(d, named) for name, d in contenders(options.model).items()}
     print("\n".join(lines_of(results)))
     if options.out:
         options.out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
