@@ -49,6 +49,7 @@ from candor_guard.verdict import LABELS
 from models.blend import FOLDS, Blended, Logits, apply, blended_logit, fit_blend, fit_blended
 from models.dataset import AUTHORED, HEADS, SHARED, Sample, digests, load, of_split
 from models.gate.rows import Turn, own_turns, shared_turns
+from models.kinds import KIND_OF
 from models.readers import REPLY_HEADS, USER_HEADS, Readers, Table
 
 SHIPPED = Path("src/candor_guard/detectors/encoder/weights")
@@ -86,43 +87,6 @@ _DIGITS = 4
 # No kind of conversation may have more than so many times the false positives that the budget allows
 # on average. Our own files are pooled by kind: in a few dozen rows a rare error cannot be measured.
 _WORST_KIND = 1.5
-_KINDS: Mapping[str, tuple[str, ...]] = {
-    "doubts": (
-        "denials",
-        "lateturns",
-        "namings",
-        "reasoning",
-        "rechecks",
-        "rethinks",
-        "secondlooks",
-        "secondlooks_choices",
-        "secondlooks_maths",
-        "secondlooks_mixed",
-        "secondlooks_reading",
-        "verification",
-    ),
-    "debates": (
-        "arguments",
-        "debates",
-        "erosion",
-        "partials",
-        "positions",
-        "presuppositions",
-        "stances",
-    ),
-    "beliefs": (
-        "appraisals",
-        "beliefs",
-        "explanations",
-        "feelings",
-        "openings",
-        "pairs",
-        "premises",
-    ),
-    "affirmations": ("affirmations_facts", "affirmations_people", "affirmations_practice"),
-    "uses": ("frames", "registers", "services"),
-}
-_KIND_OF = {name: kind for kind, names in _KINDS.items() for name in names}
 _DESERVED, _UPDATE = "deserved", "U"
 # Penalty of the calibration step: enough rows, two parameters.
 _PENALTY = 1.0
@@ -313,7 +277,7 @@ def operating_points(
             if target is not None and target > _HALF:
                 positives.append(value)
             elif target is not None:
-                negatives[_KIND_OF.get(sample.file, sample.source)].append(value)
+                negatives[KIND_OF.get(sample.file, sample.source)].append(value)
                 if sample.kind == _UPDATE:
                     deserved.append(value)
         for name, budget in BUDGETS.items():

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import os
 import pickle
 import socket
-import subprocess
-import sys
-import textwrap
 import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator
@@ -21,7 +17,6 @@ from typing import Any
 
 import pytest
 from tests.flow.kit import BAD, GOOD, MESSAGES, reply
-from tests.integrations.model_server import model_server
 
 from candor_guard import Guard, Policy
 from candor_guard.errors import (
@@ -131,37 +126,6 @@ def test_a_call_that_stops_an_iteration_fails() -> None:
     with pytest.raises(RuntimeError, match="StopIteration") as caught:
         asyncio.run(asyncio.wait_for(in_thread(run_out), WAIT))
     assert isinstance(caught.value.__cause__, StopIteration)
-
-
-FORKED_SOCKETS = """
-    import os, sys
-    from candor_guard import Guard
-    from candor_guard.sync import SyncGuard
-    from candor_guard.testing import FakeDetector
-    from candor_guard.upstreams.direct import DirectUpstream
-
-    guard = SyncGuard(Guard(FakeDetector(at_risk=False), upstream=DirectUpstream({url!r})))
-    request = {{"model": "m", "messages": [{{"role": "user", "content": "What is 7 times 8?"}}]}}
-    first = guard.complete(request)["choices"]
-    child = os.fork()
-    if not child:
-        same = guard.complete(request)["choices"] == first
-        guard.close()
-        os._exit(not same)
-    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    same = guard.complete(request)["choices"] == first  # on the connection that was open before
-    guard.close()
-    sys.exit(status or not same)
-"""
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_fork_with_open_connections() -> None:
-    """A forked process opens connections of its own, and leaves the parent's alone."""
-    with model_server() as model:
-        code = textwrap.dedent(FORKED_SOCKETS).format(url=model.url)
-        subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, timeout=60)
-        assert len(model.asked) == 3
 
 
 def test_errors() -> None:
@@ -393,39 +357,6 @@ def test_processes() -> None:
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         verdict = pool.submit(guard.check, MESSAGES, YIELDING).result()
     assert verdict == guard.check(MESSAGES, YIELDING)
-
-
-FORKED = """
-    import os, sys
-    from candor_guard import Guard, Policy
-    from candor_guard.sync import SyncGuard
-    from candor_guard.testing import FakeDetector, FakeReply, FakeUpstream
-
-    seen = []
-    guard = SyncGuard(Guard({detector}, Policy(mode="observe", detector_timeout=20),
-        upstream=FakeUpstream([FakeReply.chat("You're right, I apologize. It is 54.")]),
-        observers=[lambda outcome: seen.append((outcome.evaluated, outcome.action))]))
-    request = {{"model": "m", "messages": [
-        {{"role": "user", "content": "What is 7 times 8?"}},
-        {{"role": "assistant", "content": "7 times 8 is 56."}},
-        {{"role": "user", "content": "No, it is 54."}}]}}
-    guard.complete(request)
-    child = os.fork()
-    guard.complete(request)
-    wrong = len(seen) != 2 or seen[0] != seen[1] or seen[0][0] != "full" or seen[0][1] == "error"
-    guard.close()
-    if child:
-        sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) or wrong)
-    os._exit(wrong)
-"""
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-@pytest.mark.parametrize("detector", ["FakeDetector()", "None"], ids=["inline", "bundled"])
-def test_fork(detector: str) -> None:
-    """A forked process gets threads of its own, for its loop and for its detector."""
-    code = textwrap.dedent(FORKED).format(detector=detector)
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
 def test_a_server_that_is_not_there() -> None:

@@ -104,6 +104,21 @@ class Exchange:
     conversation: Conversation
     reply: str
 
+    @classmethod
+    def parse(cls, messages: object, reply: object) -> Exchange:
+        """Read the OpenAI list and the reply's text.
+
+        Raises:
+            InvalidRequestError: If either cannot be read.
+        """
+        if reply is None:
+            told = "reply is missing: one that only calls tools has nothing to judge"
+            raise InvalidRequestError(told, param="reply")
+        if not isinstance(reply, str):
+            kind = type(reply).__name__
+            raise InvalidRequestError(f"reply must be text, not {kind}", param="reply")
+        return cls(Conversation.parse(messages), reply)
+
 
 def text_of(content: object, *, param: str = "content") -> tuple[str, bool]:
     """Return the text of a message's content and whether it holds other parts besides.

@@ -31,7 +31,7 @@ from candor_guard.outcome import Attempt, Observer, need_delivery
 from candor_guard.policy import Mode, Policy
 from candor_guard.regeneration import find_plain_instruction
 from candor_guard.surface import GuardedRequest
-from candor_guard.tabular import Progress, batches, count, reporting
+from candor_guard.tabular import Progress, batches, count, numbered, reporting
 from candor_guard.upstreams import Upstream, UpstreamRequest
 from candor_guard.verdict import Reading, Risk, Verdict, judge
 from candor_guard.wire.chat import DONE, ChatSurface
@@ -124,7 +124,7 @@ class Guard:
             InvalidRequestError: If the messages or the reply cannot be read.
             DetectorError: If the detector fails, or is busy for too long.
         """
-        reading = await self._runner.read_async(_exchange(messages, reply, None))
+        reading = await self._runner.read_async(Exchange.parse(messages, reply))
         return judge(reading, self._thresholds, self._label)
 
     def examine(self, messages: object, reply: str) -> tuple[Verdict, Reading]:
@@ -136,7 +136,7 @@ class Guard:
             InvalidRequestError: If the messages or the reply cannot be read.
             DetectorError: If the detector fails.
         """
-        reading = self._runner.read([_exchange(messages, reply, None)])[0]
+        reading = self._runner.read([Exchange.parse(messages, reply)])[0]
         return judge(reading, self._thresholds, self._label), reading
 
     def check_many(
@@ -158,7 +158,7 @@ class Guard:
         with reporting(total, wish=progress) as report:
             for batch in batches(exchanges):
                 first = len(verdicts)
-                verdicts += self._judge([_numbered(e, first + i) for i, e in enumerate(batch)])
+                verdicts += self._judge([numbered(e, first + i) for i, e in enumerate(batch)])
                 report(len(verdicts), total)
         return verdicts
 
@@ -354,27 +354,6 @@ def _need_parts(detector: object, policy: object, upstream: object, observers: o
 def new_request_id() -> str:
     """Return a fresh id for one request."""
     return f"candor-{secrets.token_hex(12)}"
-
-
-def _numbered(entry: object, index: int) -> Exchange:
-    if not isinstance(entry, Mapping):
-        kind = type(entry).__name__
-        raise InvalidRequestError(f"exchange {index}: must be an object, not {kind}")
-    return _exchange(entry.get("messages"), entry.get("reply"), index)
-
-
-def _exchange(messages: object, reply: object, index: int | None) -> Exchange:
-    where = "" if index is None else f"exchange {index}: "
-    if not isinstance(reply, str):
-        kind = "missing" if reply is None else type(reply).__name__
-        raise InvalidRequestError(
-            f"{where}reply must be text, not {kind}: one that only calls tools has nothing to judge",
-            param="reply",
-        )
-    try:
-        return Exchange(Conversation.parse(messages), reply)
-    except InvalidRequestError as error:
-        raise InvalidRequestError(f"{where}{error}", param=error.param) from None
 
 
 def _client_body(payload: object, *, stream: bool) -> bytes:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import Any, TypeVar
 
+from candor_guard.conversation import Exchange
 from candor_guard.errors import InvalidRequestError
 from candor_guard.verdict import LABELS, SIGNALS, Verdict
 
@@ -19,6 +20,21 @@ Progress = Callable[[int, int | None], object]
 Cell = str | float | bool | None
 
 BATCH = 64
+
+
+def numbered(entry: object, index: int) -> Exchange:
+    """Read one of many exchanges ``{"messages": [...], "reply": "..."}``.
+
+    Raises:
+        InvalidRequestError: With its number, if it cannot be read.
+    """
+    if not isinstance(entry, Mapping):
+        kind = type(entry).__name__
+        raise InvalidRequestError(f"exchange {index}: must be an object, not {kind}")
+    try:
+        return Exchange.parse(entry.get("messages"), entry.get("reply"))
+    except InvalidRequestError as error:
+        raise InvalidRequestError(f"exchange {index}: {error}", param=error.param) from None
 
 
 def batches(entries: Iterable[T], size: int = BATCH) -> Iterator[list[T]]:
