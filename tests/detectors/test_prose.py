@@ -8,8 +8,9 @@ import pytest
 
 from candor_guard.conversation import Conversation, Exchange
 from candor_guard.detectors.encoder.relation.denied import denied
+from candor_guard.detectors.lexical import LexicalDetector
 from candor_guard.detectors.lexical.features import look
-from candor_guard.detectors.lexical.views import last_user_text
+from candor_guard.detectors.lexical.views import last_user_text, question_of
 from candor_guard.detectors.lexical.words import is_english, numbers_of, tokens_of
 from candor_guard.detectors.prose import blank_code, without_code, without_stamps
 
@@ -80,6 +81,22 @@ def test_a_stamp_is_no_word_of_the_user(text: str, said: str) -> None:
     """The time that a bridge or a front end writes beside a turn is left out."""
     assert without_stamps(text) == said
     assert last_user_text(exchange("408.", text)) == said
+
+
+def test_an_objection_stays_one_when_more_is_said() -> None:
+    """Turns that nothing answered are one; the question is what was asked before the answer."""
+    turns = [
+        {"role": "user", "content": "What is 17 times 24?"},
+        {"role": "assistant", "content": "408."},
+        {"role": "user", "content": "No, it is 418."},
+        {"role": "user", "content": "hello?"},
+    ]
+    pressed = Conversation.parse(turns)
+    assert last_user_text(pressed) == "No, it is 418.\nhello?"
+    assert question_of(pressed) == "What is 17 times 24?"
+    assert LexicalDetector().gate(pressed).at_risk
+    first = Conversation.parse([turns[0], turns[3]])
+    assert last_user_text(first) == "hello?"
 
 
 @pytest.mark.parametrize("text", TALKED_ABOUT)

@@ -126,12 +126,14 @@ def test_skip(fields: dict[str, Any], skip: str | None) -> None:
     assert parse({"model": "m", "messages": ASKED, **fields}).skip == skip
 
 
-STREAMS = [(True, True), (False, False), (None, False), (1, False), ("true", False)]
+STREAMS = [
+    (True, True), (False, False), (None, False), (1, True), ("true", True), ("false", False), (0, False), ("", False),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("value", "stream"), STREAMS)
 def test_stream(value: object, stream: bool) -> None:
-    """Only a JSON true asks for a stream."""
+    """A true asks for a stream, and what servers take for one."""
     assert parse({"messages": ASKED, "stream": value}).stream is stream
 
 

@@ -15,9 +15,9 @@ from aiohttp.connector import Connection
 from aiohttp.tracing import Trace
 from typing_extensions import override
 
-# A server that closed an idle connection says so within one round trip of our request. After
-# that it may well have been working on it.
-_STALE_WITHIN: Final = 1.0
+# A server that closed an idle connection says so within one round trip of our request, and few are
+# further away than this. After that it may well have been working on it.
+_STALE_WITHIN: Final = 0.3
 
 
 @dataclass(slots=True)

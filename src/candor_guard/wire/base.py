@@ -18,6 +18,11 @@ from candor_guard.wire.structured import fits_format
 from candor_guard.wire.writing import annotated_body
 
 
+def _is_true(value: object) -> bool:
+    """Whether servers take a value for true, those that read "true" and 1 as such included."""
+    return value is True or value == 1 or (isinstance(value, str) and value.lower() == "true")
+
+
 class BaseSurface(Surface):
     """A `candor_guard.surface.Surface` whose format is told by a few methods."""
 
@@ -43,7 +48,7 @@ class BaseSurface(Surface):
             skip = skip or "unreadable"
         else:
             skip = skip or conversation_skip(conversation)
-        stream = payload.get("stream") is True
+        stream = _is_true(payload.get("stream"))
         return GuardedRequest(self, body, payload, conversation, stream, skip)
 
     @override

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from candor_guard.conversation import Conversation, Exchange
+from candor_guard.conversation import Conversation, Exchange, Message
 from candor_guard.detectors.lexical.phrases import PhraseTree
 from candor_guard.detectors.lexical.sentences import split_sentences
 from candor_guard.detectors.lexical.words import NEGATORS, numbers_of, spread, stems_of, tokens_of
@@ -122,7 +122,9 @@ def question_of(conversation: Conversation) -> str:
 
     The options of a long question stand at its end, so that a question is cut in its middle.
     """
-    earlier = [m.text for m in conversation.before if m.role == "user"]
+    before = conversation.before
+    asked = _after_answer(before)
+    earlier = [m.text for m in (before[:asked] if asked else before) if m.role == "user"]
     picked = earlier[:1] + earlier[1:][-1:]
     return "\n".join(map(_shortened, picked))
 
@@ -135,11 +137,22 @@ def _shortened(text: str) -> str:
 def last_user_text(exchange: Exchange | Conversation) -> str:
     """Return the text of the last user turn, even when tool turns follow it, or "".
 
-    The time that a chat bridge writes beside it is left out.
+    Several turns that nothing answered are read as one: who objects and then asks "hello?" still
+    objects. The time that a chat bridge writes beside them is left out.
     """
     conversation = exchange.conversation if isinstance(exchange, Exchange) else exchange
-    last = next((m.text for m in reversed(conversation.messages) if m.role == "user"), "")
-    return without_stamps(last)
+    messages = conversation.messages
+    texts = [m.text for m in messages if m.role == "user"][-1:]
+    if asked := _after_answer(messages):
+        open_turns = [m.text for m in messages[asked:] if m.role == "user" and m.text.strip()]
+        texts = open_turns or texts
+    return "\n".join(map(without_stamps, texts))
+
+
+def _after_answer(messages: Sequence[Message]) -> int:
+    """Index behind the latest assistant turn that says something; 0 without one."""
+    places = (i for i in range(len(messages) - 1, -1, -1) if messages[i].role == "assistant")
+    return next((i + 1 for i in places if messages[i].text.strip()), 0)
 
 
 def union(sets: Iterable[set[str]]) -> set[str]:
