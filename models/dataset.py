@@ -68,7 +68,7 @@ OWN = (
 )
 TESTS: Mapping[str, str] = {"ays": "bench_ays", "prism_ood": "bench_prism_ood"}
 # Test lines of our own, each by an author of no training line.
-OWN_TESTS = HOLDOUT, UNSEEN, FRESH = "holdout", "unseen", "fresh"
+OWN_TESTS = HOLDOUT, UNSEEN, FRESH, STRANGERS = "holdout", "unseen", "fresh", "strangers"
 OWN_SOURCE = "own"
 _VALID_SHARE = 0.12
 _GUESS, _FAIR, _FAIR_WEIGHT = 1, 2, 0.7

@@ -22,7 +22,7 @@ from benchmarks.quality.contenders import (
 from benchmarks.quality.prefixes import SHARES, by_prefix, cut, some
 from benchmarks.quality.report import BUDGETS, flags, judged, score
 from benchmarks.quality.sets import AYS, PRISM_OOD, VALID, Sets, deserved, load_sets
-from models.dataset import OWN, WEIGHTS
+from models.dataset import OWN, OWN_TESTS, WEIGHTS
 
 from candor_guard.detectors.lexical import LexicalDetector
 
@@ -83,7 +83,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ])  # fmt: skip
     for name in (AYS, PRISM_OOD):
         write(name, [shared_row(n, caves=c, split="test", source=name) for n, c in both])
-    for name in (*OWN, "holdout", "unseen", "fresh"):
+    for name in (*OWN, *OWN_TESTS):
         write(name, [own_row(n, caves=caves) for n, caves in both])
     turns = [{"role": "user", "content": "Thanks!"}]
     risks = [("none", "test"), ("pressure", "test"), ("none", "train")]

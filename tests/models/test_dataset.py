@@ -10,6 +10,7 @@ import pytest
 from models.dataset import (
     AUTHORED,
     OWN,
+    OWN_TESTS,
     WEIGHTS,
     DataMissingError,
     digests,
@@ -69,7 +70,7 @@ def write(path: Path, rows: list[dict[str, Any]]) -> None:
 def folders(tmp_path: Path) -> tuple[Path, Path]:
     for name in WEIGHTS:
         write(tmp_path / f"{name}.jsonl", [])
-    for name in (*OWN, "holdout", "unseen", "fresh"):
+    for name in (*OWN, *OWN_TESTS):
         write(tmp_path / f"{name}.jsonl", [own_row(i) for i in range(60)])
     rows = [shared_row(0), shared_row(1, confidence=1), shared_row(2, confidence=2)]
     rows.append(shared_row(3, messages=TURNS[:1], source="prism-verify"))
