@@ -11,12 +11,19 @@ import candor_guard
 
 NAMES = [
     "CandorGuardError",
+    "ClosedError",
+    "ConfigurationError",
+    "DetectorError",
     "Guard",
+    "InvalidRequestError",
     "Outcome",
     "Policy",
     "Reading",
+    "ReplyRefusedError",
     "Risk",
     "Span",
+    "SyncGuard",
+    "UpstreamError",
     "Verdict",
     "__version__",
 ]

@@ -22,7 +22,6 @@ WIDTH = 88
 # Modules in the order of the page, and of each the names that are promised; None: its `__all__`.
 MODULES: Mapping[str, tuple[str, ...] | None] = MappingProxyType({
     "candor_guard": None,
-    "candor_guard.sync": ("SyncGuard",),
     "candor_guard.tabular": ("row", "rows"),
     "candor_guard.errors": (),
     "candor_guard.integrations.openai": None,
