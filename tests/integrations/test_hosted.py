@@ -79,9 +79,9 @@ class Host:
         """Read a piece; those in brackets are no text."""
         match piece:
             case "<tools>":
-                return Said(tools=True)
+                return Said(skip="tool_calls")
             case "<refusal>":
-                return Said(refusal=True)
+                return Said(skip="refusal")
             case "<usage>":
                 return Said(usage={"total_tokens": 15})
             case "<stop>":

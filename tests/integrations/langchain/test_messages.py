@@ -120,6 +120,14 @@ SKIPPED: dict[str, tuple[AIMessage, str]] = {
     "refusal block": (AIMessage([*block(BAD), {"type": "refusal", "refusal": "no"}]), "refusal"),
     "cut (Anthropic)": (AIMessage(BAD, response_metadata={"stop_reason": "max_tokens"}), "length"),
     "cut (Google)": (AIMessage(BAD, response_metadata={"finish_reason": "MAX_TOKENS"}), "length"),
+    "cut (Ollama)": (AIMessage(BAD, response_metadata={"done_reason": "length"}), "length"),
+    "cut (Bedrock)": (AIMessage(BAD, response_metadata={"stopReason": "max_tokens"}), "length"),
+    "full (Anthropic)": (
+        AIMessage(BAD, response_metadata={"stop_reason": "model_context_window_exceeded"}),
+        "length",
+    ),
+    "paused": (AIMessage(BAD, response_metadata={"stop_reason": "pause_turn"}), "pause_turn"),
+    "declined": (AIMessage(BAD, response_metadata={"stop_reason": "refusal"}), "refusal"),
     "cut (Responses)": (AIMessage(BAD, response_metadata={"status": "incomplete"}), "length"),
     "filtered": (AIMessage(BAD, response_metadata={"finish_reason": "SAFETY"}), "content_filter"),
     "nothing said": (AIMessage(""), "no_text"),
@@ -129,9 +137,10 @@ SKIPPED: dict[str, tuple[AIMessage, str]] = {
 @pytest.mark.parametrize(("message", "reason"), SKIPPED.values(), ids=SKIPPED)
 async def test_what_is_no_whole_answer_passes(message: AIMessage, reason: str) -> None:
     """A refusal, a reply that was cut or filtered, and silence pass unread, in any provider's words."""
-    answer = await ask(guard(Scripted(script=[message]), fake_guard()), "ainvoke")
-    assert candor(answer)["skipped"] == reason
-    assert answer.content == message.content
+    for way in ("ainvoke", "stream"):
+        answer = await ask(guard(Scripted(script=[message]), fake_guard()), way)
+        assert candor(answer)["skipped"] == reason
+        assert answer.content == message.content
 
 
 @pytest.mark.parametrize("reason", ["stop", "end_turn", "STOP", "completed"])

@@ -24,6 +24,7 @@ from candor_guard.errors import (
     UpstreamUnreachableError,
 )
 from candor_guard.guard import Guard
+from candor_guard.integrations.hosting.surface import SKIP
 from candor_guard.integrations.hosting.terms import (
     Asked,
     Change,
@@ -314,19 +315,9 @@ def _edited(old: str, new: str) -> Edited:
     return Edited(new, new[len(old) :].strip() if new.startswith(old) else None)
 
 
-def _message(said: Said) -> dict[str, Any]:
-    message: dict[str, Any] = {"role": "assistant", "content": said.text}
-    if said.tools:
-        message["tool_calls"] = [{"index": 0}]
-    if said.refusal:
-        message["refusal"] = "refused"
-    return message
-
-
 def _chunk(name: str, said: Said) -> dict[str, Any]:
     choice = {"index": 0, "delta": _message(said), "finish_reason": said.finish}
-    chunk = {"id": name, "object": "chat.completion.chunk", "choices": [choice]}
-    return chunk if said.usage is None else {**chunk, "usage": said.usage}
+    return {"id": name, "object": "chat.completion.chunk", "choices": [choice], **_beside(said)}
 
 
 def _event(chunk: Mapping[str, Any]) -> bytes:
@@ -334,10 +325,16 @@ def _event(chunk: Mapping[str, Any]) -> bytes:
 
 
 def _completion(name: str, heard: Sequence[Said]) -> dict[str, Any]:
-    last = heard[-1]
-    whole = replace(
-        last, text="".join(said.text for said in heard), tools=any(said.tools for said in heard)
-    )
-    choice = {"index": 0, "message": _message(whole), "finish_reason": last.finish or "stop"}
-    completion = {"id": name, "object": "chat.completion", "choices": [choice]}
-    return completion if last.usage is None else {**completion, "usage": last.usage}
+    skip = next((said.skip for said in heard if said.skip), None)
+    whole = replace(heard[-1], text="".join(said.text for said in heard), skip=skip)
+    choice = {"index": 0, "message": _message(whole), "finish_reason": whole.finish or "stop"}
+    return {"id": name, "object": "chat.completion", "choices": [choice], **_beside(whole)}
+
+
+def _message(said: Said) -> dict[str, Any]:
+    return {"role": "assistant", "content": said.text}
+
+
+def _beside(said: Said) -> dict[str, Any]:
+    told = {"usage": said.usage, SKIP: said.skip}
+    return {key: value for key, value in told.items() if value is not None}

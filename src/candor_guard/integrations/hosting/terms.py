@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 from candor_guard.conversation import Message
+from candor_guard.integrations.hosting.surface import HostedSurface
 from candor_guard.surface import GuardedRequest
-from candor_guard.wire.chat import ChatSurface
 from candor_guard.wire.json import dump
 
 PieceT = TypeVar("PieceT")
@@ -49,15 +49,13 @@ class Said:
 
     Attributes:
         text: Its share of the reply's text.
-        tools: Whether it calls tools.
-        refusal: Whether the model declines.
+        skip: Why a reply with it cannot be judged, in the record's words.
         finish: OpenAI's ``finish_reason``, on the piece that tells it.
         usage: OpenAI's ``usage`` object, on the piece that tells it.
     """
 
     text: str = ""
-    tools: bool = False
-    refusal: bool = False
+    skip: str | None = None
     finish: str | None = None
     usage: Mapping[str, Any] | None = None
 
@@ -103,7 +101,7 @@ class Asked:
         }
         if self.response_format is not None:
             payload["response_format"] = self.response_format
-        return ChatSurface().parse(dump(payload))
+        return HostedSurface().parse(dump(payload))
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,7 +115,7 @@ class AgentHost:
     def said(self, piece: ModelResponse[Any]) -> Said:
         """Read a response."""
         answer = _answer(piece)
-        return Said(tools=True) if answer is None else said(answer)
+        return Said(skip="tool_calls") if answer is None else said(answer)
 
 
 def _silent(model: BaseChatModel) -> BaseChatModel:

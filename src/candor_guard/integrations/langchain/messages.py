@@ -23,12 +23,20 @@ _ROLES: Final[tuple[tuple[type[BaseMessage], str], ...]] = (
     (AIMessage, "assistant"), (HumanMessage, "user"), (SystemMessage, "system"),
     (ToolMessage, "tool"),
 )  # fmt: skip
+# OpenAI's and Cohere's, Anthropic's, Ollama's, Bedrock's, and that of OpenAI's Responses.
+_REASONS: Final = ("finish_reason", "stop_reason", "done_reason", "stopReason", "status")
 _FINISH: Final = {
     "length": "length", "max_tokens": "length", "max_output_tokens": "length",
-    "model_length": "length", "incomplete": "length", "content_filter": "content_filter",
-    "safety": "content_filter", "refusal": "content_filter", "tool_calls": "tool_calls",
-    "tool_use": "tool_calls", "function_call": "tool_calls",
+    "model_length": "length", "model_context_window_exceeded": "length", "incomplete": "length",
+    "content_filter": "content_filter", "content_filtered": "content_filter",
+    "guardrail_intervened": "content_filter", "safety": "content_filter",
+    "recitation": "content_filter", "blocklist": "content_filter",
+    "prohibited_content": "content_filter", "spii": "content_filter",
+    "tool_calls": "tool_calls", "tool_call": "tool_calls", "tool_use": "tool_calls",
+    "function_call": "tool_calls",
 }  # fmt: skip
+# Why a reply ended that OpenAI has no word for, in the record's words.
+_UNJUDGED: Final = {"refusal": "refusal", "pause_turn": "pause_turn", "compaction": "pause_turn"}
 
 
 def turns(messages: Sequence[BaseMessage]) -> list[Message]:
@@ -64,14 +72,21 @@ def _content(message: BaseMessage, change: Edited) -> str | list[Any]:
 
 def said(message: AIMessage) -> Said:
     """Return what the engine has to know of a message or a chunk."""
-    chunks = message.tool_call_chunks if isinstance(message, AIMessageChunk) else ()
+    reason = _reason(message.response_metadata)
     return Said(
         text=str(message.text),
-        tools=bool(message.tool_calls or message.invalid_tool_calls or chunks),
-        refusal=_declines(message),
-        finish=_finish(message.response_metadata),
+        skip=_skip(message) or _UNJUDGED.get(reason),
+        # As over HTTP, a word that nobody knows is no reason not to judge.
+        finish=_FINISH.get(reason, "stop") if reason else None,
         usage=_openai_usage(message.usage_metadata),
     )
+
+
+def _skip(message: AIMessage) -> str | None:
+    chunks = message.tool_call_chunks if isinstance(message, AIMessageChunk) else ()
+    if message.tool_calls or message.invalid_tool_calls or chunks:
+        return "tool_calls"
+    return "refusal" if _declines(message) else None
 
 
 def _declines(message: AIMessage) -> bool:
@@ -80,11 +95,10 @@ def _declines(message: AIMessage) -> bool:
     return in_parts or bool(message.additional_kwargs.get("refusal"))
 
 
-def _finish(metadata: dict[str, Any]) -> str | None:
-    """Say in OpenAI's words why a reply ended; the providers have words of their own."""
-    reasons = (metadata.get(key) for key in ("finish_reason", "stop_reason", "status"))
-    reason = next((str(reason).lower() for reason in reasons if reason), None)
-    return None if reason is None else _FINISH.get(reason, "stop")
+def _reason(metadata: dict[str, Any]) -> str:
+    """Return the provider's own word for why a reply ended; "" while it goes on."""
+    reasons = (metadata.get(key) for key in _REASONS)
+    return next((str(reason).lower() for reason in reasons if reason), "")
 
 
 def _openai_usage(usage: UsageMetadata | None) -> dict[str, Any] | None:

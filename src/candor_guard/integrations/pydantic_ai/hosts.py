@@ -138,7 +138,7 @@ class RequestHost:
         """Read a response."""
         return Said(
             text="".join(part.content for part in piece.parts if isinstance(part, TextPart)),
-            tools=any(isinstance(part, ToolCallPart) for part in piece.parts),
+            skip="tool_calls" if any(isinstance(p, ToolCallPart) for p in piece.parts) else None,
             finish=finish(piece),
             usage=openai_usage(piece.usage),
         )
@@ -204,7 +204,7 @@ class StreamHost:
             case PartStartEvent(part=TextPart(content=text)):
                 return Said(text)
             case PartStartEvent(part=ToolCallPart()):
-                return Said(tools=True)
+                return Said(skip="tool_calls")
             case PartDeltaEvent(delta=TextPartDelta(content_delta=text)):
                 return Said(text)
             case _:
