@@ -37,6 +37,7 @@ CALL = {
     "id": "call_1", "type": "function",
     "function": {"name": "look_up", "arguments": '{"number": 7}'},
 }  # fmt: skip
+LOGPROBS = {"content": [{"token": "You", "logprob": -0.1, "bytes": None, "top_logprobs": []}]}
 USAGE = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
 
 
@@ -91,9 +92,12 @@ class ModelServer:
             frames = self._frames(base, message, usage="stream_options" in body)
             return StreamingResponse(frames, media_type="text/event-stream")
         finish = "tool_calls" if message.get("tool_calls") else "stop"
-        choice = {"index": 0, "message": message, "finish_reason": finish}
+        choice = {"message": message, "finish_reason": finish}
+        if body.get("logprobs"):
+            choice["logprobs"] = LOGPROBS
+        choices = [{"index": index, **choice} for index in range(body.get("n") or 1)]
         return JSONResponse(
-            {**base, "object": "chat.completion", "choices": [choice], "usage": USAGE}
+            {**base, "object": "chat.completion", "choices": choices, "usage": USAGE}
         )
 
     def _message(self, body: dict[str, Any]) -> dict[str, Any]:

@@ -21,9 +21,8 @@ WAYS = ("invoke", "ainvoke", "stream", "astream")
 def chat_model(server: ModelServer, **options: Any) -> ChatOpenAI:
     """The real client of the server."""
     key = SecretStr("k")
-    return ChatOpenAI(
-        model="m", base_url=server.url, api_key=key, max_retries=0, stream_usage=True, **options
-    )
+    options = {"stream_usage": True, **options}
+    return ChatOpenAI(model="m", base_url=server.url, api_key=key, max_retries=0, **options)
 
 
 def fake_guard(detector: FakeDetector | None = None, **policy: Any) -> Guard:

@@ -130,6 +130,7 @@ SKIPPED: dict[str, tuple[AIMessage, str]] = {
     "declined": (AIMessage(BAD, response_metadata={"stop_reason": "refusal"}), "refusal"),
     "cut (Responses)": (AIMessage(BAD, response_metadata={"status": "incomplete"}), "length"),
     "filtered": (AIMessage(BAD, response_metadata={"finish_reason": "SAFETY"}), "content_filter"),
+    "logprobs": (AIMessage(BAD, response_metadata={"logprobs": {"content": [{}]}}), "logprobs"),
     "nothing said": (AIMessage(""), "no_text"),
 }
 

@@ -37,6 +37,7 @@ except ImportError as error:
     raise MissingExtraError("the LangChain integration", "langchain") from error
 
 from candor_guard.integrations.langchain import hosts as lc
+from candor_guard.integrations.langchain.heard import combined
 from candor_guard.integrations.langchain.messages import turns
 
 Model = lc.Model
@@ -108,6 +109,10 @@ class CandorChatModel(BaseChatModel):
     def get_num_tokens_from_messages(self, messages: list[BaseMessage], tools: Any = None) -> int:
         """Count as the wrapped model does."""
         return int(self.inner.get_num_tokens_from_messages(messages, tools))
+
+    @override
+    def _combine_llm_outputs(self, outputs: list[dict[str, Any] | None], /) -> dict[str, Any]:
+        return combined(self.inner, outputs)
 
     @override
     def _generate(
@@ -219,7 +224,7 @@ class CandorMiddleware(AgentMiddleware[Any, Any, Any]):
         quiet = await asyncio.to_thread(self._hosted.holds, asked)
         host = lc.AgentHost(request, handler, quiet=quiet)
         response, outcome = await self._hosted.whole(asked, host)
-        return lc.with_record(response, outcome, host.total)
+        return lc.with_record(response, outcome, host.spent.total)
 
 
 def _options(stop: list[str] | None, kwargs: dict[str, Any]) -> dict[str, Any]:

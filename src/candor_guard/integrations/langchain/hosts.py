@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from contextvars import copy_context
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final, TypeVar
 
@@ -16,8 +17,8 @@ from langchain_core.messages import (
     BaseMessage,
     SystemMessage,
 )
-from langchain_core.messages.ai import UsageMetadata, add_usage, subtract_usage
-from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.messages.ai import UsageMetadata, subtract_usage
+from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.config import var_child_runnable_config
 from langgraph.constants import TAG_NOSTREAM
@@ -34,6 +35,7 @@ from candor_guard.integrations.hosting.terms import (
     Side,
     Spoken,
 )
+from candor_guard.integrations.langchain.heard import Results, Spent, plus
 from candor_guard.integrations.langchain.messages import changed, said
 from candor_guard.integrations.wishes import kind_of
 from candor_guard.outcome import Outcome
@@ -58,7 +60,8 @@ class ModelHost:
         self._messages = messages
         self._way = way
         self._options = options
-        self.total: UsageMetadata | None = None
+        self.spent = Spent()
+        self.results = Results()
 
     async def call(self, change: Change) -> AsyncGenerator[AIMessage, None]:
         """Call the model as the engine wants; its own messages."""
@@ -66,24 +69,27 @@ class ModelHost:
         if isinstance(change, Side):
             # What is bound to the model (tools, a format) is not for this question.
             model, way, options = getattr(model, "bound", model), _UNSTREAMED.get(way, way), {}
-        # Nobody may listen in: a token that was not judged would leave by callback. The context is
-        # this call's own (its task's); a binding takes callbacks from there whatever it is told.
-        config = RunnableConfig(callbacks=[])
+        # Nobody else may listen in: a token that was not judged would leave by callback. The context
+        # is this call's own (its task's); a binding takes callbacks from there whatever it is told.
+        config = RunnableConfig(callbacks=[self.results])
         inherited = var_child_runnable_config.get() or RunnableConfig()
-        var_child_runnable_config.set({**inherited, "callbacks": []})
+        var_child_runnable_config.set({**inherited, "callbacks": [self.results]})
         called = way(model, changed(self._messages, change), config, options)
+        told = False
         async with aclosing(called) as messages:
             async for message in messages:
                 if not isinstance(message, AIMessage):
                     raise ConfigurationError(
                         f"guard() takes a LangChain chat model; this one answers with {kind_of(message)}"
                     )
-                self.total = _plus(self.total, message)
+                told = self.spent.add(message) or told
                 yield message
+        self.spent.end(told=told)
 
     def said(self, piece: AIMessage) -> Said:
-        """Read a message."""
-        return said(piece)
+        """Read a message; one of several cannot be judged for all of them."""
+        heard = said(piece)
+        return replace(heard, skip="n") if len(self.results.choices(piece)) > 1 else heard
 
 
 class AgentHost:
@@ -93,7 +99,7 @@ class AgentHost:
         self._request = request
         self._handler = handler
         self._quiet = quiet
-        self.total: UsageMetadata | None = None
+        self.spent = Spent()
 
     async def call(self, change: Change) -> AsyncGenerator[ModelResponse[Any], None]:
         """Call the model as the engine wants; the agent's own response."""
@@ -109,7 +115,7 @@ class AgentHost:
         elif isinstance(change, Edited):
             request = request.override(messages=messages)
         response = await self._handler(request)
-        self.total = _plus(self.total, _answer(response))
+        self.spent.end(told=self.spent.add(_answer(response)))
         yield response
 
     def said(self, piece: ModelResponse[Any]) -> Said:
@@ -183,11 +189,6 @@ def with_record(
     return ModelResponse(result, response.structured_response)
 
 
-def _plus(total: UsageMetadata | None, message: AIMessage | None) -> UsageMetadata | None:
-    usage = message.usage_metadata if message is not None else None
-    return add_usage(total, usage) if total or usage else None
-
-
 def _marked(message: MessageT, outcome: Outcome, total: UsageMetadata | None) -> MessageT:
     """Return the message with the record, and the usage of all calls that it took."""
     metadata = {**message.response_metadata, "candor": outcome.to_dict()}
@@ -195,9 +196,12 @@ def _marked(message: MessageT, outcome: Outcome, total: UsageMetadata | None) ->
 
 
 async def result(hosted: HostedGuard, asked: Asked, host: ModelHost) -> ChatResult:
-    """Return the delivered reply, with the record."""
+    """Return the delivered reply, with the record; where it has other choices, these as they are."""
     message, outcome = await hosted.whole(asked, host)
-    return ChatResult(generations=[ChatGeneration(message=_marked(message, outcome, host.total))])
+    first, *others = host.results.choices(message)
+    marked = _marked(first.message, outcome, host.spent.total)
+    first = first.model_copy(update={"message": marked})
+    return ChatResult(generations=[first, *others], llm_output=host.results.output(message))
 
 
 async def chunks(
@@ -210,7 +214,7 @@ async def chunks(
         async for item in items:
             match item:
                 case Piece():
-                    latest, told = _as_chunk(item.value), _plus(told, item.value)
+                    latest, told = _as_chunk(item.value), plus(told, item.value)
                     yield ChatGenerationChunk(message=latest)
                 case Spoken():
                     yield ChatGenerationChunk(message=_after(latest, item.text))
@@ -218,7 +222,8 @@ async def chunks(
                     end = _after(latest, "")
                     end.response_metadata = {"candor": item.to_dict()}
                     # Chunks add up: what is left to tell is the usage of the other calls.
-                    end.usage_metadata = subtract_usage(host.total, told) if host.total else None
+                    total = host.spent.total
+                    end.usage_metadata = subtract_usage(total, told) if total else None
                     end.chunk_position = "last"
                     yield ChatGenerationChunk(message=end)
 

@@ -86,7 +86,14 @@ def _skip(message: AIMessage) -> str | None:
     chunks = message.tool_call_chunks if isinstance(message, AIMessageChunk) else ()
     if message.tool_calls or message.invalid_tool_calls or chunks:
         return "tool_calls"
-    return "refusal" if _declines(message) else None
+    if _declines(message):
+        return "refusal"
+    return "logprobs" if _says_some(message.response_metadata.get("logprobs")) else None
+
+
+def _says_some(logprobs: object) -> bool:
+    # Some servers send empty lists where nobody asked.
+    return any(logprobs.values()) if isinstance(logprobs, dict) else bool(logprobs)
 
 
 def _declines(message: AIMessage) -> bool:
