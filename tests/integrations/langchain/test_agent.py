@@ -177,6 +177,16 @@ async def test_structured_answers_stay_with_their_text(server: ModelServer) -> N
     assert state["messages"][-1].text == server.good
 
 
+async def test_a_format_of_the_model_is_kept(server: ModelServer) -> None:
+    """A regeneration that breaks the format that the model itself demands is not delivered."""
+    server.bad = '{"verdict": "CAVE"}'
+    model = chat_model(server, model_kwargs={"response_format": {"type": "json_object"}})
+    state = await run(create_agent(model, middleware=[CandorMiddleware(fake_guard())]), "async")
+    answer = state["messages"][-1]
+    assert answer.text == server.bad
+    assert candor(answer)["skipped"] == "regeneration_unusable"
+
+
 class Shouting(AgentMiddleware[Any, Any, Any]):
     """A middleware of somebody else's, inside the guard."""
 

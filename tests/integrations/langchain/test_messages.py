@@ -12,7 +12,7 @@ pytest.importorskip("langchain")
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, SystemMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
-from pydantic import Field
+from pydantic import BaseModel, Field
 from tests.flow.kit import BAD, GOOD
 from tests.integrations.langchain.kit import DISPUTE, ask, candor, chunks, fake_guard, joined
 from typing_extensions import override
@@ -150,6 +150,50 @@ async def test_whole_answers_are_judged(reason: str) -> None:
     ended = AIMessage(BAD, response_metadata={"finish_reason": reason})
     model = Scripted(script=[ended, AIMessage(GOOD)])
     assert (await ask(guard(model, fake_guard()), "invoke")).text == GOOD
+
+
+class Opinion(BaseModel):
+    """What structured output looks like."""
+
+    verdict: str
+
+
+SCHEMA = Opinion.model_json_schema()
+FORMATS: dict[str, dict[str, Any]] = {
+    "JSON": {"response_format": {"type": "json_object"}},
+    "class": {"response_format": Opinion},
+    "schema": {"response_format": {"type": "json_schema", "json_schema": {"schema": SCHEMA}}},
+    "bare schema": {"response_format": SCHEMA},
+    "Responses": {"text": {"format": {"type": "json_schema", "name": "o", "schema": SCHEMA}}},
+    "Anthropic": {"output_config": {"format": {"type": "json_schema", "schema": SCHEMA}}},
+    "Anthropic, old": {"output_format": {"type": "json_schema", "schema": SCHEMA}},
+    "Ollama": {"format": "json"},
+    "Ollama, schema": {"format": SCHEMA},
+}
+
+
+@pytest.mark.parametrize("options", FORMATS.values(), ids=FORMATS)
+async def test_a_demanded_format_is_kept(options: dict[str, Any]) -> None:
+    """A regeneration that breaks the format is not delivered, whoever's words demand it."""
+    bad = '{"verdict": "CAVE"}'
+    for good, wanted in ((GOOD, bad), ('{"verdict": "prime"}', '{"verdict": "prime"}')):
+        script = [AIMessage(bad), AIMessage(good)]
+        outside = guard(Scripted(script=script), fake_guard()).bind(**options)
+        inside = guard(Scripted(script=script).bind(**options), fake_guard())
+        for model in (outside, inside):
+            answer = await ask(model, "ainvoke")
+            assert answer.text == wanted
+            assert (candor(answer)["skipped"] == "regeneration_unusable") == (wanted == bad)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"text": {"verbosity": "low"}}, {"response_format": {"type": "text"}}, {"format": ""}],
+)
+async def test_no_format_is_demanded(options: dict[str, Any]) -> None:
+    """Where the words are there and demand none, a reply in words may be replaced."""
+    model = Scripted(script=[AIMessage(BAD), AIMessage(GOOD)]).bind(**options)
+    assert (await ask(guard(model, fake_guard()), "ainvoke")).text == GOOD
 
 
 async def test_details_of_usage_add_up() -> None:

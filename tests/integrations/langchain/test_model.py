@@ -242,11 +242,15 @@ async def test_structured_output_passes(server: ModelServer) -> None:
 
 async def test_a_bound_format_is_kept(server: ModelServer) -> None:
     """A regeneration that breaks the demanded format is not delivered."""
-    server.bad = '{"verdict": "CAVE"}'
-    model = guard(chat_model(server), fake_guard()).bind(response_format={"type": "json_object"})
-    answer = await ask(model, "ainvoke")
-    assert answer.text == server.bad
-    assert candor(answer)["skipped"] == "regeneration_unusable"
+    server.bad, wanted = '{"verdict": "CAVE"}', {"response_format": {"type": "json_object"}}
+    models = (
+        guard(chat_model(server), fake_guard()).bind(**wanted),
+        guard(chat_model(server, model_kwargs=wanted), fake_guard()),
+    )
+    for model in models:
+        answer = await ask(model, "ainvoke")
+        assert answer.text == server.bad
+        assert candor(answer)["skipped"] == "regeneration_unusable"
 
 
 async def test_everything_before_the_last_turn_stays(server: ModelServer) -> None:

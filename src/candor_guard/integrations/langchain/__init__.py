@@ -37,6 +37,7 @@ except ImportError as error:
     raise MissingExtraError("the LangChain integration", "langchain") from error
 
 from candor_guard.integrations.langchain import hosts as lc
+from candor_guard.integrations.langchain.formats import demanded
 from candor_guard.integrations.langchain.heard import combined
 from candor_guard.integrations.langchain.messages import turns
 
@@ -170,9 +171,7 @@ class CandorChatModel(BaseChatModel):
     def _asked(
         self, messages: Sequence[BaseMessage], kwargs: dict[str, Any], *, stream: bool = False
     ) -> Asked:
-        bound = {**getattr(self.inner, "kwargs", {}), **kwargs}
-        form = bound.get("response_format")
-        form = form if isinstance(form, dict) else None
+        form = demanded(self.inner, kwargs)
         return Asked(turns(messages), self.model_name, stream, form)
 
 
@@ -220,7 +219,9 @@ class CandorMiddleware(AgentMiddleware[Any, Any, Any]):
 
     async def _guarded(self, request: ModelRequest[Any], handler: _Handler) -> ModelResponse[Any]:
         first = [] if request.system_message is None else [request.system_message]
-        asked = Asked(turns([*first, *request.messages]), lc.name_of(request.model))
+        form = demanded(request.model, request.model_settings)
+        heard = turns([*first, *request.messages])
+        asked = Asked(heard, lc.name_of(request.model), response_format=form)
         quiet = await asyncio.to_thread(self._hosted.holds, asked)
         host = lc.AgentHost(request, handler, quiet=quiet)
         response, outcome = await self._hosted.whole(asked, host)
