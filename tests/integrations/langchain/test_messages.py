@@ -144,6 +144,50 @@ async def test_what_is_no_whole_answer_passes(message: AIMessage, reason: str) -
         assert answer.content == message.content
 
 
+ANTHROPIC = {"model_provider": "anthropic"}
+OPENAI = {"model_provider": "openai"}
+SEARCH = {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {"query": "7"}}
+FOUND = {"type": "web_search_tool_result", "tool_use_id": "s", "content": []}
+CALLED = {"type": "server_tool_call", "id": "s", "name": "web_search", "args": {"query": "7"}}
+SOURCE = {"type": "char_location", "cited_text": "7", "document_index": 0}
+NOTED = {"type": "citation", "cited_text": "7"}
+PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}
+BOUND_TO_ITS_PARTS: dict[str, tuple[list[Any], str]] = {
+    "search": ([SEARCH, FOUND, *block(BAD)], "tool_calls"),
+    "search, in LangChain's words": ([CALLED, *block(BAD)], "tool_calls"),
+    "citations": (block(BAD, citations=[SOURCE]), "citations"),
+    "citations, in LangChain's words": (block(BAD, annotations=[NOTED]), "citations"),
+    "picture": ([*block(BAD), PICTURE], "media"),
+}
+
+
+@pytest.mark.parametrize("way", ["ainvoke", "astream"])
+@pytest.mark.parametrize(("content", "reason"), BOUND_TO_ITS_PARTS.values(), ids=BOUND_TO_ITS_PARTS)
+async def test_a_reply_that_has_more_than_words_passes(
+    content: list[Any], reason: str, way: str
+) -> None:
+    """What a server's tool brought, citations and pictures belong to their own reply's words."""
+    message = AIMessage(content, response_metadata=ANTHROPIC)
+    answer = await ask(guard(Scripted(script=[message]), fake_guard()), way)
+    assert candor(answer)["skipped"] == reason
+    assert answer.content == content
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        [{"type": "web_search_call", "id": "w"}, *block(BAD, annotations=[NOTED])],
+        [CALLED, *block(BAD)],
+        [{"type": "thinking", "thinking": "Hm."}, *block(BAD)],
+    ],
+    ids=["search", "search, in LangChain's words", "thoughts"],
+)
+async def test_words_beside_an_openai_search_are_judged(content: list[Any]) -> None:
+    """As on ``/v1/responses``, where a regeneration may search again."""
+    script = [AIMessage(content, response_metadata=OPENAI), AIMessage(GOOD)]
+    assert (await ask(guard(Scripted(script=script), fake_guard()), "ainvoke")).text == GOOD
+
+
 @pytest.mark.parametrize("reason", ["stop", "end_turn", "STOP", "completed"])
 async def test_whole_answers_are_judged(reason: str) -> None:
     """A reply that ended by itself is judged, in any provider's words."""

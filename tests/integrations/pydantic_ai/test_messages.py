@@ -9,10 +9,14 @@ pytest.importorskip("pydantic_ai")
 from pydantic_ai.messages import (
     BinaryContent,
     CachePoint,
+    FilePart,
     ModelMessage,
     ModelMessagesTypeAdapter,
     ModelRequest,
     ModelResponse,
+    ModelResponsePart,
+    NativeToolCallPart,
+    NativeToolReturnPart,
     SpeechPart,
     SystemPromptPart,
     TextContent,
@@ -26,7 +30,7 @@ from pydantic_ai.usage import RequestUsage
 
 from candor_guard.conversation import Message
 from candor_guard.integrations.hosting.terms import Edited
-from candor_guard.integrations.pydantic_ai.messages import edited, finish, openai_usage, turns
+from candor_guard.integrations.pydantic_ai.messages import edited, finish, openai_usage, skip, turns
 
 
 def test_turns() -> None:
@@ -86,4 +90,41 @@ def test_reasons_to_finish() -> None:
     assert finish(ModelResponse([], finish_reason="tool_call")) == "tool_calls"
     assert finish(ModelResponse([], finish_reason="length")) == "length"
     assert finish(ModelResponse([])) is None
-    assert finish(ModelResponse([], finish_reason="stop", state="suspended")) == "length"
+    assert finish(ModelResponse([], finish_reason="stop", state="interrupted")) == "length"
+
+
+CITED = TextPart("A", provider_details={"citations": [{}]}, provider_name="anthropic")
+UNJUDGED: dict[str, tuple[ModelResponse, str | None]] = {
+    "words": (ModelResponse([ThinkingPart("T"), TextPart("A")], provider_name="anthropic"), None),
+    "tool": (ModelResponse([TextPart("A"), ToolCallPart("f", {})]), "tool_calls"),
+    "citations": (ModelResponse([CITED], provider_name="anthropic"), "citations"),
+    "cited by OpenAI": (ModelResponse([CITED], provider_name="openai"), None),
+    "picture": (ModelResponse([FilePart(BinaryContent(b"", media_type="image/png"))]), "media"),
+    "log probabilities": (
+        ModelResponse([TextPart("A")], provider_details={"logprobs": [{}]}),
+        "logprobs",
+    ),
+    "paused": (ModelResponse([TextPart("A")], state="suspended"), "pause_turn"),
+}
+
+
+@pytest.mark.parametrize(("response", "reason"), UNJUDGED.values(), ids=UNJUDGED)
+def test_what_is_more_than_words(response: ModelResponse, reason: str | None) -> None:
+    """What belongs to a response's own words keeps it from being replaced."""
+    assert skip(response) == reason
+
+
+SEARCHED = (NativeToolCallPart("web_search", {}), NativeToolReturnPart("web_search", []))
+
+
+@pytest.mark.parametrize("part", SEARCHED)
+def test_words_beside_a_search(part: ModelResponsePart) -> None:
+    """They are judged where a regeneration may search again, as on ``/v1/responses``."""
+    for provider, reason in (
+        ("anthropic", "tool_calls"),
+        ("google", "tool_calls"),
+        ("openai", None),
+    ):
+        assert skip(ModelResponse([part, TextPart("A")], provider_name=provider)) == reason
+    picture = ModelResponse([NativeToolCallPart("image_generation", {})], provider_name="openai")
+    assert skip(picture) == "tool_calls"

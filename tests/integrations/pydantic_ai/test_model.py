@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 
@@ -31,6 +32,7 @@ from pydantic_ai.messages import (
     FinalResultEvent,
     ModelRequest,
     ModelResponse,
+    NativeToolCallPart,
     PartDeltaEvent,
     PartEndEvent,
     PartStartEvent,
@@ -42,6 +44,7 @@ from pydantic_ai.messages import (
 )
 from pydantic_ai.models import ModelRequestParameters
 from pydantic_ai.models.fallback import FallbackModel
+from pydantic_ai.models.function import FunctionModel
 from tests.integrations.pydantic_ai.kit import (
     ask,
     candor,
@@ -213,6 +216,22 @@ async def test_tools_are_called_as_ever(server: ModelServer, stream: bool) -> No
     assert candor(call)["skipped"] == "tool_calls"
     assert candor(answer)["skipped"] == "no_user_turn"
     assert len(server.asked) == 2
+
+
+async def search(*_: Any) -> AsyncIterator[dict[int, NativeToolCallPart] | str]:
+    """A model that searches, and then gives in."""
+    yield {0: NativeToolCallPart("web_search", {}, tool_call_id="s")}
+    yield BAD
+
+
+@EACH_WAY
+async def test_words_beside_a_servers_search_pass(stream: bool) -> None:
+    """What a provider's search brought belongs to the words that it brought them for."""
+    parts = [NativeToolCallPart("web_search", {}), TextPart(BAD)]
+    model = FunctionModel(lambda *_: ModelResponse(parts), stream_function=search)  # type: ignore[arg-type]
+    response = await ask(Agent(CandorModel(model, guard())), stream=stream)
+    assert (text(response), candor(response)["skipped"]) == (BAD, "tool_calls")
+    assert isinstance(response.parts[0], NativeToolCallPart)
 
 
 class Opinion(BaseModel):

@@ -18,6 +18,7 @@ from langchain_core.messages.ai import UsageMetadata
 
 from candor_guard.conversation import Message, text_of
 from candor_guard.integrations.hosting.terms import Change, Edited, Original, Said, Side
+from candor_guard.wire.responses.items import is_beside_words
 
 _ROLES: Final[tuple[tuple[type[BaseMessage], str], ...]] = (
     (AIMessage, "assistant"), (HumanMessage, "user"), (SystemMessage, "system"),
@@ -35,6 +36,11 @@ _FINISH: Final = {
     "tool_calls": "tool_calls", "tool_call": "tool_calls", "tool_use": "tool_calls",
     "function_call": "tool_calls",
 }  # fmt: skip
+_MEDIA: Final = frozenset({"image", "image_url", "audio", "video", "file", "media"})
+# Calls of the client's, the server's and MCP's, and what servers' tools brought; in LangChain's own
+# words for every provider's, too.
+_OF_TOOLS: Final = ("_call", "tool_use", "tool_result")
+_SERVED: Final = frozenset({"server_tool_call", "server_tool_call_chunk", "server_tool_result"})
 # Why a reply ended that OpenAI has no word for, in the record's words.
 _UNJUDGED: Final = {"refusal": "refusal", "pause_turn": "pause_turn", "compaction": "pause_turn"}
 
@@ -88,7 +94,26 @@ def _skip(message: AIMessage) -> str | None:
         return "tool_calls"
     if _declines(message):
         return "refusal"
-    return "logprobs" if _says_some(message.response_metadata.get("logprobs")) else None
+    if _says_some(message.response_metadata.get("logprobs")):
+        return "logprobs"
+    parts = message.content if isinstance(message.content, list) else ()
+    openai = message.response_metadata.get("model_provider") == "openai"
+    skips = (_part_skip(part, openai=openai) for part in parts if isinstance(part, dict))
+    return next((skip for skip in skips if skip), None)
+
+
+def _part_skip(part: dict[str, Any], *, openai: bool) -> str | None:
+    """Say why a reply with this part cannot be judged, as `candor_guard.wire` says of its blocks."""
+    kind = str(part.get("type"))
+    if kind == "text":
+        if part.get("citations") or (part.get("annotations") and not openai):
+            return "citations"
+        return "logprobs" if part.get("logprobs") else None
+    if kind in _MEDIA:
+        return "media"
+    if openai and (is_beside_words(kind) or kind in _SERVED):
+        return None  # as over HTTP: a regeneration may search again
+    return "tool_calls" if kind in _SERVED or kind.endswith(_OF_TOOLS) else None
 
 
 def _says_some(logprobs: object) -> bool:

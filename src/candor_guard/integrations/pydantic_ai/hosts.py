@@ -20,7 +20,6 @@ from pydantic_ai.messages import (
     SystemPromptPart,
     TextPart,
     TextPartDelta,
-    ToolCallPart,
     UserPromptPart,
 )
 from pydantic_ai.models import Model, ModelRequestParameters, StreamedResponse
@@ -38,7 +37,14 @@ from candor_guard.integrations.hosting.terms import (
     Side,
     Spoken,
 )
-from candor_guard.integrations.pydantic_ai.messages import edited, finish, openai_usage, turns
+from candor_guard.integrations.pydantic_ai.messages import (
+    edited,
+    finish,
+    openai_usage,
+    part_skip,
+    skip,
+    turns,
+)
 from candor_guard.outcome import Outcome
 
 AnswerT = TypeVar("AnswerT", ModelResponse, StreamedResponse)
@@ -138,7 +144,7 @@ class RequestHost:
         """Read a response."""
         return Said(
             text="".join(part.content for part in piece.parts if isinstance(part, TextPart)),
-            skip="tool_calls" if any(isinstance(p, ToolCallPart) for p in piece.parts) else None,
+            skip=skip(piece),
             finish=finish(piece),
             usage=openai_usage(piece.usage),
         )
@@ -200,11 +206,11 @@ class StreamHost:
         match event:
             case None:
                 response = stream.get()
-                return Said(finish=finish(response), usage=openai_usage(response.usage))
-            case PartStartEvent(part=TextPart(content=text)):
-                return Said(text)
-            case PartStartEvent(part=ToolCallPart()):
-                return Said(skip="tool_calls")
+                usage = openai_usage(response.usage)
+                return Said(skip=skip(response), finish=finish(response), usage=usage)
+            case PartStartEvent(part=part):
+                text = part.content if isinstance(part, TextPart) else ""
+                return Said(text, skip=part_skip(part, stream.provider_name))
             case PartDeltaEvent(delta=TextPartDelta(content_delta=text)):
                 return Said(text)
             case _:

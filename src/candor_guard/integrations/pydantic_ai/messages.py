@@ -7,12 +7,16 @@ from dataclasses import replace
 from typing import Any, Final
 
 from pydantic_ai.messages import (
+    FilePart,
     ModelMessage,
     ModelRequest,
     ModelResponse,
+    NativeToolCallPart,
+    NativeToolReturnPart,
     SystemPromptPart,
     TextContent,
     TextPart,
+    ToolCallPart,
     ToolReturnPart,
     UserPromptPart,
 )
@@ -24,6 +28,8 @@ from candor_guard.integrations.hosting.terms import Edited
 from candor_guard.integrations.wishes import kind_of
 
 _FINISH: Final = {"tool_call": "tool_calls"}
+_OPENAI: Final = frozenset({"openai", "azure"})
+_REPEATABLE: Final = frozenset({"web_search", "file_search", "code_execution"})
 _FEEDBACK: Final = frozenset({"retry-prompt", "retry-feedback"})
 
 
@@ -103,10 +109,42 @@ def edited(messages: Sequence[ModelMessage], change: Edited) -> list[ModelMessag
     return [*messages[:place], changed, *messages[place + 1 :]]
 
 
+def skip(response: ModelResponse) -> str | None:
+    """Return why a response cannot be judged, in the record's words; None when it can."""
+    if response.state == "suspended":
+        return "pause_turn"
+    if (response.provider_details or {}).get("logprobs"):
+        return "logprobs"
+    provider = response.provider_name
+    skips = (part_skip(part, provider) for part in response.parts)
+    return next((found for found in skips if found), None)
+
+
+def part_skip(part: Any, provider: str | None) -> str | None:
+    """Return why a response of this provider with this part cannot be judged, or None."""
+    details = getattr(part, "provider_details", None) or {}
+    match part:
+        case ToolCallPart():
+            return "tool_calls"
+        case NativeToolCallPart() | NativeToolReturnPart():
+            # As over HTTP: a regeneration may search again, where no words depend on what was found.
+            again = provider in _OPENAI and part.tool_name in _REPEATABLE
+            return None if again else "tool_calls"
+        case FilePart():
+            return "media"
+        case TextPart() if details.get("logprobs"):
+            return "logprobs"
+        case TextPart() if provider not in _OPENAI:
+            cited = getattr(part, "citations", None) or details.get("citations")
+            return "citations" if cited else None
+        case _:
+            return None
+
+
 def finish(response: ModelResponse) -> str | None:
     """Say in OpenAI's words why a response ended."""
-    if response.state not in ("complete", "incomplete"):
-        return "length"  # suspended or interrupted: more is to come, or never will
+    if response.state == "interrupted":
+        return "length"  # the rest of it will never come
     reason = response.finish_reason
     return None if reason is None else _FINISH.get(reason, reason)
 
