@@ -52,6 +52,18 @@ BODIES: dict[str, tuple[bytes, str, str | None]] = {
     "a picture beside the text": (chat_body("a", images=[{"type": "image_url"}]), "a", "media"),
     "thoughts in the text": (chat_body("<think>b</think>\n\na"), "a", None),
     "nothing but thoughts": (chat_body("<think>b"), "", "no_text"),
+    "server's search": (
+        chat_body("Yes.", provider_specific_fields={"citations": [], "web_search_results": [{}]}),
+        "Yes.", "tool_calls",
+    ),
+    "citations": (
+        chat_body("Yes.", provider_specific_fields={"citations": [[{}]]}), "Yes.", "citations",
+    ),
+    "thoughts beside": (
+        chat_body("Yes.", provider_specific_fields={"citations": None, "thinking_blocks": [{}]}),
+        "Yes.", None,
+    ),
+    "fields are text": (chat_body("Yes.", provider_specific_fields="x"), "Yes.", None),
     "length": (chat_body("Ye", finish="length"), "Ye", "length"),
     "content filter": (chat_body("Ye", finish="content_filter"), "Ye", "content_filter"),
     "no text": (chat_body(None), "", "no_text"),
@@ -158,6 +170,15 @@ STREAMS: dict[str, tuple[bytes, str, str | None]] = {
         frames(said({"content": "a"}), said({"content": [{"type": "image_url"}]})),
         "a",
         "media",
+    ),
+    "citation": (
+        frames(
+            said({"content": "a"}),
+            said({"provider_specific_fields": {"citation": {}}}),
+            said({"provider_specific_fields": {"citation": {"cited_text": "a"}}}, "stop"),
+        ),
+        "a",
+        "citations",
     ),
     "error null": (
         frames({**said({"content": "a"}), "error": None}, {**said({}, "stop"), "error": None}),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from typing_extensions import override
 
@@ -25,6 +25,8 @@ from candor_guard.wire.reading import (
 from candor_guard.wire.sse import Frame
 
 __all__ = ["DONE", "ChatBodyReader", "ChatStreamReader", "ChatSurface"]
+
+_SERVED: Final = ("server_tool_calls", "web_search_calls", "web_search_results", "tool_results")
 
 
 class ChatSurface(BaseSurface):
@@ -154,7 +156,17 @@ def _message_skip(message: Mapping[str, Any]) -> str | None:
         return "refusal"
     if message.get("images"):  # how several gateways deliver what a model drew
         return "media"
-    return "audio" if message.get("audio") else None
+    return "audio" if message.get("audio") else _provider_skip(message)
+
+
+def _provider_skip(message: Mapping[str, Any]) -> str | None:
+    """Look where LiteLLM puts what Anthropic's blocks have beside their text."""
+    fields = message.get("provider_specific_fields")
+    if not isinstance(fields, Mapping):
+        return None
+    if any(fields.get(name) for name in _SERVED):
+        return "tool_calls"
+    return "citations" if fields.get("citations") or fields.get("citation") else None
 
 
 def _finish_skip(choice: Mapping[str, Any]) -> str | None:
