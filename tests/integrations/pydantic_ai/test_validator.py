@@ -135,10 +135,37 @@ async def test_other_outputs_pass(server: ModelServer) -> None:
 
 
 async def test_partial_output_passes(server: ModelServer) -> None:
-    """A stream's partial output is shown; the whole one is judged at its end."""
+    """A stream's partial output is shown; the whole one is judged at its end, to refuse it."""
+    shown: list[str] = []
+    with pytest.raises(ReplyRefusedError):
+        await shown_by(agent(server, guard(on_unresolved="refuse")), shown)
+    assert shown[-1] == BAD
     server.bad = GOOD
-    async with agent(server).run_stream(PUSH, message_history=history()) as streamed:
-        assert await streamed.get_output() == GOOD
+    await shown_by(agent(server, guard(on_unresolved="refuse")), shown)
+    assert shown[-1] == GOOD
+
+
+async def shown_by(built: Agent[None, Any], shown: list[str]) -> None:
+    async with built.run_stream(PUSH, message_history=history()) as streamed:
+        async for piece in streamed.stream_text(debounce_by=None):
+            shown.append(piece)  # noqa: PERF401 - what was shown before an exception counts
+
+
+async def test_a_stream_has_no_retries(server: ModelServer) -> None:
+    """Where nothing can be done about an answer, a warning says so, once."""
+    built = agent(server)
+    shown: list[str] = []
+    with pytest.warns(UserWarning, match="no output retries") as told:
+        await shown_by(built, shown)
+    await shown_by(built, shown)  # warnings are errors here
+    assert len(told) == 1
+    assert shown[-1] == BAD
+    assert await output(built) == GOOD
+
+
+async def test_retries_for_outputs_alone(server: ModelServer) -> None:
+    """The agent's retries for outputs are the ones that count."""
+    assert await output(agent(server, retries={"tools": 0, "output": 1})) == GOOD
 
 
 async def test_the_turn_of_the_user_stays(server: ModelServer) -> None:

@@ -2,7 +2,7 @@
 
     agent = Agent(CandorModel("openai:gpt-5"))
 
-    agent = Agent("openai:gpt-5", output_retries=1)
+    agent = Agent("openai:gpt-5", retries={"output": 1})
     agent.output_validator(honest_output(Guard()))
 
 The model checks every answer in words, streams included, before the agent sees it; the record is
@@ -13,6 +13,7 @@ by `ModelRetry`: the flagged answer and the feedback stay in the message history
 from __future__ import annotations
 
 import asyncio
+import warnings
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 from typing import Any
@@ -49,6 +50,10 @@ from candor_guard.integrations.pydantic_ai import hosts as pai
 from candor_guard.integrations.pydantic_ai.messages import is_feedback, turns
 
 _PLAIN = "reconsider-1"
+_IDLE = (
+    "honest_output() can do nothing in this run: it has no output retries (run_stream never has)."
+    " Use CandorModel, or a run with retries"
+)
 
 
 class CandorModel(WrapperModel):
@@ -131,8 +136,9 @@ def honest_output(
     """Return an output validator that asks for another answer when one is at fault.
 
     Text outputs are checked, whole ones only; others pass. It asks at most ``policy.max_attempts``
-    times, and never more often than the agent's ``output_retries`` allow; then the best answer is
-    returned or, with ``on_unresolved: refuse``, none. It asks no probe and calls no observers: they
+    times, and never more often than the agent's ``retries`` allow for outputs; then the best answer
+    is returned or, with ``on_unresolved: refuse``, none. ``run_stream`` allows no retries: there it
+    can only refuse, and warns once when it may not. It asks no probe and calls no observers: they
     belong to whole guarded requests (`CandorModel`).
 
     Args:
@@ -143,14 +149,25 @@ def honest_output(
         ConfigurationError: If both a guard and a policy are given, or one is of another class.
     """
     own = guard_of(guard, policy)
+    told = False
 
     async def honest(context: RunContext[Any], output: Any) -> Any:
+        nonlocal told
         if context.partial_output or not isinstance(output, str):
             return output
+        if not told and _is_idle(own.policy, context):
+            told = True
+            warnings.warn(_IDLE, stacklevel=2)
         # In a thread: a detector may compute for longer than an event loop may wait.
         return await asyncio.to_thread(_settled, own, context, output)
 
     return honest
+
+
+def _is_idle(policy: Policy, context: RunContext[Any]) -> bool:
+    """Whether no answer can be replaced or refused here, although the policy wants it."""
+    wants = policy.mode == "enforce" and policy.max_attempts > 0
+    return wants and policy.on_unresolved != "refuse" and context.max_retries == 0
 
 
 def _settled(guard: Guard, context: RunContext[Any], output: str) -> str:
