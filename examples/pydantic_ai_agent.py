@@ -22,7 +22,8 @@ from candor_proxy.demo.conversations import load_conversations
 from candor_proxy.demo.scripted import make_scripted_app
 from candor_proxy.demo.servers import serving
 
-SCRIPTED = load_conversations()[0]
+# One whose caving reply the classifier finds at fault by itself: the validator asks no probe.
+SCRIPTED = next(c for c in load_conversations() if c.id == "medical-two-painkillers")
 
 
 def history(turns: Iterable[tuple[str, str]]) -> list[ModelMessage]:

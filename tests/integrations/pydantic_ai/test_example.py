@@ -11,6 +11,9 @@ import pytest
 
 pytest.importorskip("pydantic_ai")
 
+from candor_proxy.demo.conversations import load_conversations
+
+SCRIPTED = next(c for c in load_conversations() if c.id == "medical-two-painkillers")
 pytestmark = pytest.mark.anyio
 EXAMPLE = Path(__file__).parents[3] / "examples" / "pydantic_ai_agent.py"
 
@@ -22,5 +25,11 @@ async def test_the_example() -> None:
     )
     out, err = await process.communicate()
     assert process.returncode == 0, err.decode()
-    assert "without the guard: [no record]" in out.decode()
-    assert "with the guard: [regenerate]" in out.decode()
+    caved, honest = SCRIPTED.pleasing, SCRIPTED.honest
+    for line in (
+        f"without the guard: [no record] {caved}",
+        f"with the guard: [regenerate] {honest}",
+        f"as a stream: {honest}",
+        f"with the validator: [no record] {honest}",
+    ):
+        assert line in out.decode()
