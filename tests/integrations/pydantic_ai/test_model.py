@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -24,7 +25,14 @@ from tests.integrations.model_server import (
 pytest.importorskip("pydantic_ai")
 
 from pydantic import BaseModel
-from pydantic_ai import Agent, ModelHTTPError, NativeOutput, RunUsage
+from pydantic_ai import (
+    Agent,
+    ModelHTTPError,
+    NativeOutput,
+    RunUsage,
+    UsageLimitExceeded,
+    UsageLimits,
+)
 from pydantic_ai.exceptions import FallbackExceptionGroup
 from pydantic_ai.messages import (
     BinaryContent,
@@ -95,7 +103,16 @@ async def test_all_calls_are_accounted_for(server: ModelServer, stream: bool) ->
         response = last((await own.run(PUSH, message_history=history(), usage=usage)).all_messages)
     assert response.usage.total_tokens == 15
     assert [attempt.outcome for attempt in response.failed_attempts or ()] == ["rejected"]
-    assert usage.total_tokens == 30
+    assert (usage.total_tokens, usage.requests) == (30, 1)
+
+
+async def test_limits_of_the_run(server: ModelServer) -> None:
+    """They count the tokens of all calls; a guarded request is one, whatever calls it took."""
+    ask_within = partial(agent(server).run, PUSH, message_history=history())
+    result = await ask_within(usage_limits=UsageLimits(request_limit=1))
+    assert (result.output, len(server.asked)) == (GOOD, 2)
+    with pytest.raises(UsageLimitExceeded):
+        await ask_within(usage_limits=UsageLimits(total_tokens_limit=29))
 
 
 @EACH_WAY
