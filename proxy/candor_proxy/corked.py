@@ -5,7 +5,8 @@ client up for a head that it can do nothing with. A head whose body is not there
 before the event loop waits for anything.
 
 Uvicorn with httptools takes a head of any size, in several times as much memory, and joins it in
-time that grows with its square.
+time that grows with its square. It also stops at the head of a request that asks for an upgrade, and
+takes that one's body for the next request: who picks the body picks that request.
 """
 
 from __future__ import annotations
@@ -13,25 +14,19 @@ from __future__ import annotations
 import asyncio
 import weakref
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
+from httptools import HttpParserError, HttpParserUpgrade
 from typing_extensions import override
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from candor_guard.wire.json import dump
-from candor_proxy.errors import error_body
 from candor_proxy.inbox import LINE
+from candor_proxy.refusals import CONNECT, MAX_HEAD_BYTES, TOO_LARGE, Refusal
 
 _HEAD = b"HTTP/1.1 "
-# The path with its query, and all names and values; 8 KiB are usual elsewhere.
-MAX_HEAD_BYTES = 64 * 1024
 # So long a client that is refused may go on sending: closed at once, the connection would be
 # reset, and the reset might overtake the answer.
 _LINGER_SECONDS = 1.0
-_REFUSAL = (
-    b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: application/json\r\n"
-    b"content-length: %d\r\nconnection: close\r\n\r\n"
-)
 
 
 class Corked:
@@ -122,6 +117,8 @@ class CorkedProtocol(HttpToolsProtocol):
     _began = False
     _size = 0
     _refused = False
+    # The request line of a head that is to be read again, without the upgrade that it asks for.
+    _again: bytes | None = None
     # The request that is answered, and who wants to know that its client has left.
     leaving: tuple[RequestResponseCycle, Callable[[], None]] | None = None
 
@@ -136,10 +133,31 @@ class CorkedProtocol(HttpToolsProtocol):
             return
         self._moved = self._began = False
         self._size = len(data)
-        super().data_received(data)
+        self._unset_keepalive_if_required()
+        self._parse(data)
         self._idle = 0 if self._moved else self._idle + len(data)
         if self._idle > MAX_HEAD_BYTES:
-            self._refuse()
+            self._refuse(TOO_LARGE)
+
+    def _parse(self, data: bytes) -> None:
+        """Parse bytes; who asks for another protocol is answered in this one (RFC 9110 §7.8)."""
+        pieces: list[bytes | memoryview] = [data]
+        while pieces and not self._refused:
+            piece = pieces.pop()
+            try:
+                self.parser.feed_data(piece)
+            except HttpParserUpgrade as stopped:  # behind a head; its body would be the next one
+                pieces += [memoryview(piece)[stopped.args[0] :], self._head_again()]
+            except HttpParserError:
+                msg = "Invalid HTTP request received."
+                self.logger.warning(msg)
+                self.send_400_response(msg)
+                return
+
+    def _head_again(self) -> bytes:
+        line, self._again = self._again, None
+        fields = [b"%s: %s\r\n" % pair for pair in self.headers if pair[0] != b"upgrade"]
+        return b"".join((line or b"", *fields, b"\r\n"))
 
     @override
     def on_message_begin(self) -> None:
@@ -151,8 +169,13 @@ class CorkedProtocol(HttpToolsProtocol):
         self._moved = True
         within = self._began and self._size <= MAX_HEAD_BYTES
         if not within and self._head_size() > MAX_HEAD_BYTES:
-            self._refuse()
-            raise ValueError("head too large")  # no request comes of it; the parser stops here
+            self._refuse_here(TOO_LARGE)
+        if self.parser.should_upgrade():
+            method, version = self.parser.get_method(), self.parser.get_http_version()
+            if method == b"CONNECT":  # an upgrade of its own kind
+                self._refuse_here(CONNECT)
+            self._again = b"%s %s HTTP/%s\r\n" % (method, self.url, version.encode())
+            return
         super().on_headers_complete()
         self.cycle.scope["extensions"] = {LINE: cast("Any", _Line(self, self.cycle))}
 
@@ -160,6 +183,11 @@ class CorkedProtocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         self._moved = True
         super().on_body(body)
+
+    @override
+    def on_message_complete(self) -> None:
+        if self._again is None:
+            super().on_message_complete()
 
     @override
     def send_400_response(self, msg: str) -> None:
@@ -180,17 +208,19 @@ class CorkedProtocol(HttpToolsProtocol):
     def _head_size(self) -> int:
         return len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
 
-    def _refuse(self) -> None:
-        """Answer with a 431 and close; only close where that would get into another answer."""
+    def _refuse(self, refusal: Refusal) -> None:
+        """Answer and close; only close where that would get into another answer."""
         self._refused = True
         if not getattr(self.cycle, "response_complete", True):  # before the first one it is None
             self.transport.close()
             return
-        message = f"path and headers are over the limit of {MAX_HEAD_BYTES} bytes"
-        body = dump(error_body(message, "invalid_request_error", "headers_too_large"))
-        self.transport.write(_REFUSAL % len(body))
-        self.transport.write(body)
+        self.transport.write(refusal.written())
         self.loop.call_later(_LINGER_SECONDS, self.transport.close)
+
+    def _refuse_here(self, refusal: Refusal) -> NoReturn:
+        """Refuse from a callback of the parser; no request comes of it, and the parser stops."""
+        self._refuse(refusal)
+        raise ValueError(refusal.message)
 
 
 def _nothing() -> None:

@@ -11,7 +11,7 @@ from tests.proxy.http.stage import Stage, Wire, raw_request, request_body, stage
 from tests.proxy.http.upstream import answer, says
 
 from candor_guard.testing import FakeDetector
-from candor_proxy.corked import MAX_HEAD_BYTES
+from candor_proxy.refusals import MAX_HEAD_BYTES
 
 pytestmark = pytest.mark.anyio
 
