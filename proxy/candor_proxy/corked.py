@@ -21,7 +21,7 @@ from typing_extensions import override
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from candor_proxy.inbox import LINE
-from candor_proxy.refusals import CONNECT, MAX_HEAD_BYTES, TOO_LARGE, Refusal
+from candor_proxy.refusals import CONNECT, MAX_HEAD_BYTES, TOO_LARGE, Refusal, late
 
 _HEAD = b"HTTP/1.1 "
 # So long a client that is refused may go on sending: closed at once, the connection would be
@@ -107,7 +107,14 @@ class _Line:
 
 
 class CorkedProtocol(HttpToolsProtocol):
-    """What `uvicorn.Config(http=...)` takes."""
+    """What `uvicorn.Config(http=...)` takes.
+
+    Attributes:
+        head_seconds: That a head may take from its first byte to its last, or whoever sends half of
+            one holds a connection, and so one of the process's open files, for ever.
+    """
+
+    head_seconds = 10.0
 
     # Whether the parser has made something of the latest bytes, how many in a row it has not,
     # whether a request began in the latest ones, how many they are, and whether nothing more is to
@@ -119,12 +126,19 @@ class CorkedProtocol(HttpToolsProtocol):
     _refused = False
     # The request line of a head that is to be read again, without the upgrade that it asks for.
     _again: bytes | None = None
+    # Whether a head has begun and not ended, and what runs out meanwhile.
+    _heading = False
+    _head_timer: asyncio.TimerHandle | None = None
     # The request that is answered, and who wants to know that its client has left.
     leaving: tuple[RequestResponseCycle, Callable[[], None]] | None = None
 
     @override
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as upstream's
         super().connection_made(cast("asyncio.Transport", Corked(transport, self.loop)))
+        # Whoever connects and asks for nothing is as idle as whoever has been answered.
+        self.timeout_keep_alive_task = self.loop.call_later(
+            self.timeout_keep_alive, self.timeout_keep_alive_handler
+        )
 
     @override
     def data_received(self, data: bytes) -> None:
@@ -133,8 +147,9 @@ class CorkedProtocol(HttpToolsProtocol):
             return
         self._moved = self._began = False
         self._size = len(data)
-        self._unset_keepalive_if_required()
         self._parse(data)
+        if self._heading and self._head_timer is None and not self._refused:
+            self._time_head()
         self._idle = 0 if self._moved else self._idle + len(data)
         if self._idle > MAX_HEAD_BYTES:
             self._refuse(TOO_LARGE)
@@ -161,12 +176,14 @@ class CorkedProtocol(HttpToolsProtocol):
 
     @override
     def on_message_begin(self) -> None:
-        self._moved = self._began = True
+        self._moved = self._began = self._heading = True
+        self._unset_keepalive_if_required()  # by a request, not by line ends between two of them
         super().on_message_begin()
 
     @override
     def on_headers_complete(self) -> None:
-        self._moved = True
+        self._moved, self._heading = True, False
+        self._untime_head()
         within = self._began and self._size <= MAX_HEAD_BYTES
         if not within and self._head_size() > MAX_HEAD_BYTES:
             self._refuse_here(TOO_LARGE)
@@ -197,6 +214,8 @@ class CorkedProtocol(HttpToolsProtocol):
     @override
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
+        self._unset_keepalive_if_required()
+        self._untime_head()
         while self.pipeline:  # nobody will start them, nor end the circle that each is part of
             self.pipeline.pop()[0].on_response = _nothing
         if self.leaving is not None:
@@ -204,6 +223,20 @@ class CorkedProtocol(HttpToolsProtocol):
             if not cycle.response_complete:
                 cycle.disconnected = True  # uvicorn tells only the latest of pipelined requests
                 tell()
+
+    def _time_head(self) -> None:
+        self._head_timer = self.loop.call_later(self.head_seconds, self._head_late)
+
+    def _untime_head(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _head_late(self) -> None:
+        if getattr(self.cycle, "response_complete", True):
+            self._refuse(late(self.head_seconds))
+        else:
+            self._time_head()  # the request before it is being answered, and maybe nothing read
 
     def _head_size(self) -> int:
         return len(self.url) + sum(len(name) + len(value) for name, value in self.headers)

@@ -34,3 +34,8 @@ TOO_LARGE: Final = Refusal(
     431, "headers_too_large", f"path and headers are over the limit of {MAX_HEAD_BYTES} bytes"
 )
 CONNECT: Final = Refusal(405, "method_not_allowed", "method not allowed: CONNECT")
+
+
+def late(seconds: float) -> Refusal:
+    """Say that a head did not come to its end in so many seconds."""
+    return Refusal(408, "headers_timeout", f"path and headers took over {seconds:g} seconds")

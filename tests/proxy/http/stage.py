@@ -55,7 +55,7 @@ class _Server(uvicorn.Server):
 
 @asynccontextmanager
 async def served(
-    guard: Guard, options: ProxyOptions, bounds: Bounds | None = None
+    guard: Guard, options: ProxyOptions, bounds: Bounds | None = None, keep_alive: int = 5
 ) -> AsyncIterator[str]:
     """Serve the app with uvicorn; yields its address."""
     config = uvicorn.Config(
@@ -65,6 +65,7 @@ async def served(
         ws="none",
         server_header=False,
         date_header=False,
+        timeout_keep_alive=keep_alive,
         timeout_graceful_shutdown=2,
     )
     server = _Server(config)
@@ -164,6 +165,7 @@ async def stage(
     upstream: dict[str, Any] | None = None,
     probes: tuple[tuple[Piece, ...], ...] = (),
     shipped: bool = False,
+    keep_alive: int = 5,
     **policy: Any,
 ) -> AsyncIterator[Stage]:
     """Set up everything; a test that outlasts `PATIENCE` has hung and fails.
@@ -177,6 +179,7 @@ async def stage(
         probes: What the upstream does with each probe.
         shipped: Whether the policy's defaults are the shipped ones; otherwise no probe is asked
             unless the policy says so.
+        keep_alive: Seconds that the proxy leaves an idle connection open.
         policy: Fields of the policy.
     """
     async with asyncio.timeout(PATIENCE), playing(*plays, probes=probes) as scripted:
@@ -186,7 +189,7 @@ async def stage(
         guard = Guard(detector or FakeDetector(), Policy(**wish), upstream=direct)
         limits = httpx2.Timeout(PATIENCE)
         async with (
-            served(guard, options or ProxyOptions(), bounds) as url,
+            served(guard, options or ProxyOptions(), bounds, keep_alive) as url,
             httpx2.AsyncClient(base_url=url, timeout=limits, verify=False) as client,
         ):
             yield Stage(url, scripted, client)
