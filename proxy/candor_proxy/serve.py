@@ -11,19 +11,16 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from types import FrameType
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 import uvicorn
-from prometheus_client.multiprocess import mark_process_dead
 from starlette.types import ASGIApp
-from typing_extensions import override
 from uvicorn.config import STARTUP_FAILURE
-from uvicorn.supervisors import Multiprocess
 
 from candor_guard import __version__
 from candor_guard.detectors.shipped import build_detector
@@ -35,6 +32,7 @@ from candor_proxy.app import create_app
 from candor_proxy.corked import CorkedProtocol
 from candor_proxy.faults import Told
 from candor_proxy.settings import LITELLM, Settings, share_metrics
+from candor_proxy.workers import Supervisor
 
 _BACKLOG = 2048
 # Shorter than the 30 seconds after which container platforms kill.
@@ -209,32 +207,10 @@ def _run_workers(settings: Settings, listener: socket.socket) -> int:
         share_metrics(directory)
         factory = functools.partial(build_worker, settings)
         config = _server_config(settings, factory, factory=True, workers=settings.workers)
-        supervisor = _Supervisor(config, sockets=[listener])
+        supervisor = Supervisor(config, sockets=[listener])
         supervisor.run()
         failed = any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes)
         return 1 if failed else 0
-
-
-class _Supervisor(Multiprocess):
-    """Uvicorn's supervisor, which also takes dead workers' live gauges out of the metrics."""
-
-    @override
-    def keep_subprocess_alive(self) -> None:
-        with self._counting_out():
-            super().keep_subprocess_alive()
-
-    @override
-    def handle_hup(self) -> None:
-        _say("SIGHUP: replacing the workers; settings are not read again: restart for that")
-        with self._counting_out():
-            super().handle_hup()
-
-    @contextmanager
-    def _counting_out(self) -> Iterator[None]:
-        before = {process.pid for process in self.processes}
-        yield
-        for pid in before - {process.pid for process in self.processes}:
-            mark_process_dead(pid)  # type: ignore[no-untyped-call]  # upstream is untyped
 
 
 def _server_config(
