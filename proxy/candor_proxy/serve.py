@@ -28,6 +28,7 @@ from candor_guard.errors import ConfigurationError
 from candor_guard.guard import Guard
 from candor_guard.upstreams import Upstream
 from candor_guard.upstreams.direct import DirectUpstream
+from candor_proxy import files
 from candor_proxy.app import create_app
 from candor_proxy.corked import CorkedProtocol
 from candor_proxy.faults import Told
@@ -88,16 +89,20 @@ def run(settings: Settings) -> int:
         return 1
     with listener:
         _say(_start_line(settings, detector, listener))
-        if settings.upstream not in (None, LITELLM) and not urlsplit(settings.upstream).path.strip(
-            "/"
-        ):
-            _say(
-                "warning: the upstream's base URL has no path; most servers want one:"
-                f" {str(settings.upstream).rstrip('/')}/v1"
-            )
+        for warning in filter(None, (_pathless(settings), files.allow(settings))):
+            _say(warning)
         if app is not None:
             return _run_alone(settings, app, listener)
         return _run_workers(settings, listener)
+
+
+def _pathless(settings: Settings) -> str | None:
+    url = settings.upstream
+    if url is None or url == LITELLM or urlsplit(url).path.strip("/"):
+        return None
+    return (
+        f"warning: the upstream's base URL has no path; most servers want one: {url.rstrip('/')}/v1"
+    )
 
 
 def _app_and_name(settings: Settings) -> tuple[ASGIApp, str]:
