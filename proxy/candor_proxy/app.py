@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from starlette.applications import Starlette
@@ -77,8 +77,9 @@ def create_app(
     async def lifespan(_app: Starlette) -> AsyncGenerator[None, None]:
         # In a thread, and not waited for: only the first probe would have to.
         prepared = asyncio.ensure_future(asyncio.to_thread(prepare))
-        yield
-        await prepared
+        with suppress(asyncio.CancelledError):  # by a server that is ended by force
+            yield
+        await asyncio.gather(prepared, app.quiet(), return_exceptions=True)
         await guard.aclose()
 
     def refused(status: int) -> None:
@@ -113,6 +114,10 @@ class _App(Starlette):
         super().__init__(**options)
         self._api = Faults(api)
         self._own = Faults(super().__call__)
+
+    async def quiet(self) -> None:
+        """Wait a moment for what the server has cancelled: a reply's end takes some turns."""
+        await asyncio.gather(self._api.quiet(), self._own.quiet())
 
     @override
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

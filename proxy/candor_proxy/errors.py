@@ -25,6 +25,12 @@ def stalled(seconds: float) -> tuple[int, dict[str, Any], dict[str, str]]:
     return *problems.stalled(seconds), {"connection": "close"}
 
 
+def stopping() -> tuple[int, dict[str, Any]]:
+    """Return status and body for a request that the end of the process cuts off."""
+    message = "the proxy is being stopped; send the request again"
+    return 503, error_body(message, "candor_guard_error", "shutting_down")
+
+
 def error_response(
     status: int,
     body: Mapping[str, Any],
@@ -63,5 +69,6 @@ __all__ = [
     "shaped",
     "speaks_messages",
     "stalled",
+    "stopping",
     "too_large",
 ]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import traceback
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
+from typing import Any, Final, cast
 
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -12,11 +14,13 @@ from typing_extensions import override
 
 from candor_guard.errors import CandorGuardError
 from candor_guard.guard import new_request_id
-from candor_proxy.errors import REQUEST_ID, describe, error_response
+from candor_proxy.errors import REQUEST_ID, describe, error_response, stopping
+from candor_proxy.inbox import LINE
 
 _log = logging.getLogger("candor_proxy")
 # Uvicorn's, about every body that is broken off on purpose; what was the matter is told by then.
-_BROKEN_OFF = "ASGI callable returned without completing response."
+_BROKEN_OFF: Final = "ASGI callable returned without completing response."
+_PARTING_SECONDS: Final = 1.0
 
 
 def request_id_of(scope: Scope) -> str:
@@ -27,8 +31,12 @@ def request_id_of(scope: Scope) -> str:
 
 def internal_error(scope: Scope) -> Response:
     """Return the answer to a request that met a fault of ours."""
+    return _told(*describe(CandorGuardError()), scope)
+
+
+def _told(status: int, body: Mapping[str, Any], scope: Scope) -> Response:
     own = {"x-candor-request-id": request_id_of(scope)}
-    return error_response(*describe(CandorGuardError()), own, scope=scope)
+    return error_response(status, body, own, scope=scope)
 
 
 class Faults:
@@ -40,23 +48,38 @@ class Faults:
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
+        self._running: set[asyncio.Task[Any]] = set()
+
+    async def quiet(self) -> None:
+        """Wait a second at most until no request is being answered."""
+        if self._running:
+            await asyncio.wait(self._running, timeout=_PARTING_SECONDS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; a body that has begun is broken off."""
-        begun = False
+        begun, ours = False, LINE in scope.get("extensions", ())
+        task = cast("asyncio.Task[Any]", asyncio.current_task())
 
         def noting(message: Message) -> Awaitable[None]:
             nonlocal begun
             begun = True
             return send(message)
 
+        self._running.add(task)
         try:
             await self._app(scope, receive, noting)
+        except asyncio.CancelledError:
+            if not ours:
+                raise  # another server's, which knows what it does
+            if not begun:  # nobody but our server ends a request: its time to drain is over
+                await _told(*stopping(), scope)(scope, receive, send)
         except Exception as error:  # noqa: BLE001 - whatever it is; it must be told with its id
             # Not the logger's own traceback: that ends with what the exception says.
             _log.error("request %s failed\n%s", request_id_of(scope), _trace(error))
             if not begun:
                 await internal_error(scope)(scope, receive, send)
+        finally:
+            self._running.discard(task)
 
 
 class Told(logging.Filter):

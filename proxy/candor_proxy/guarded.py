@@ -30,6 +30,7 @@ from candor_proxy.errors import (
     refused,
     shaped,
     stalled,
+    stopping,
     too_large,
 )
 from candor_proxy.faults import request_id_of
@@ -109,8 +110,12 @@ class GuardedEndpoint:
             request, asker, self._options, self._metrics, self._journal, inbox.answering(send)
         )
         with self._metrics.in_flight():
-            if not await inbox.run(answer.give(events), answer.patience):
-                self._metrics.client_gone()
+            try:
+                if not await inbox.run(answer.give(events), answer.patience):
+                    self._metrics.client_gone()
+            except asyncio.CancelledError:
+                await answer.stop()
+                raise
 
     def _mode(self, scope: Scope) -> Mode:
         wish = find(scope["headers"], MODE_HEADER.encode())
@@ -206,6 +211,11 @@ class _Answer:
         """
         over = self._request.stream and self._request.surface.ended(self._last)
         return _DRAIN_SECONDS if over else 0.0
+
+    async def stop(self) -> None:
+        """Tell a stream that waits for its verdict that the process ends before there is one."""
+        if self._headers_out and self._started is None:
+            await self._error(*stopping(), [])
 
     async def _wait_patiently(self, events: AsyncGenerator[Event, None]) -> None:
         """Take the next event, which may be long in coming; keep the client's patience until then.

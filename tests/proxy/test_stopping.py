@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from http.client import HTTPResponse
+from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 
 from tests.proxy.serving import PATIENCE, Proxy, serving
@@ -83,3 +83,16 @@ def test_workers_that_drain_leave_no_port_open(tmp_path: Path) -> None:
         assert proxy.process.wait(PATIENCE) == 0
     assert refused
     assert (response.status, body) == (200, b"{}")
+
+
+def test_a_second_interrupt_does_not_wait(tmp_path: Path) -> None:
+    """Ctrl-C twice ends replies that are under way, at once and without a traceback."""
+    with under_way(tmp_path, "--workers", "1") as (proxy, _, answer):
+        proxy.process.send_signal(signal.SIGINT)
+        assert closed(proxy.port)
+        began = time.monotonic()
+        ended = proxy.stop(signal.SIGINT)
+        assert time.monotonic() - began < 5 * SECOND
+        with suppress(HTTPException, OSError):  # a 503, where there is time for one
+            answer.result(PATIENCE)
+    assert ended == (130, "")
