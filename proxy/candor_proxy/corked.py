@@ -22,6 +22,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from candor_proxy.inbox import LINE
 from candor_proxy.refusals import CONNECT, MAX_HEAD_BYTES, TOO_LARGE, Refusal, late
+from candor_proxy.undivided import Undivided
 
 _HEAD = b"HTTP/1.1 "
 # So long a client that is refused may go on sending: closed at once, the connection would be
@@ -194,6 +195,9 @@ class CorkedProtocol(HttpToolsProtocol):
             self._again = b"%s %s HTTP/%s\r\n" % (method, self.url, version.encode())
             return
         super().on_headers_complete()
+        if self.scope["http_version"] == "1.0":
+            self.cycle.__class__ = Undivided  # uvicorn has no place to say so; it runs next turn
+            self.cycle.waiting_for_100_continue = False  # nor do they know interim answers
         self.cycle.scope["extensions"] = {LINE: cast("Any", _Line(self, self.cycle))}
 
     @override
