@@ -12,6 +12,8 @@ takes that one's body for the next request: who picks the body picks that reques
 from __future__ import annotations
 
 import asyncio
+import logging
+import time
 import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn, cast
@@ -21,10 +23,15 @@ from typing_extensions import override
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from candor_proxy.inbox import LINE
-from candor_proxy.refusals import CONNECT, MAX_HEAD_BYTES, TOO_LARGE, Refusal, late
+from candor_proxy.journal import Pace, more
+from candor_proxy.refusals import CONNECT, GARBLED, MAX_HEAD_BYTES, TOO_LARGE, Refusal, late
 from candor_proxy.undivided import Undivided
 
+_log = logging.getLogger("candor_proxy")
+
 _HEAD = b"HTTP/1.1 "
+# Anybody can send garbage, at any rate.
+_GARBLED_LINES = Pace(time.monotonic)
 # So long a client that is refused may go on sending: closed at once, the connection would be
 # reset, and the reset might overtake the answer.
 _LINGER_SECONDS = 1.0
@@ -165,10 +172,7 @@ class CorkedProtocol(HttpToolsProtocol):
             except HttpParserUpgrade as stopped:  # behind a head; its body would be the next one
                 pieces += [memoryview(piece)[stopped.args[0] :], self._head_again()]
             except HttpParserError:
-                msg = "Invalid HTTP request received."
-                self.logger.warning(msg)
-                self.send_400_response(msg)
-                return
+                self._garbled()
 
     def _head_again(self) -> bytes:
         line, self._again = self._again, None
@@ -211,11 +215,6 @@ class CorkedProtocol(HttpToolsProtocol):
             super().on_message_complete()
 
     @override
-    def send_400_response(self, msg: str) -> None:
-        if not self._refused:
-            super().send_400_response(msg)
-
-    @override
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         self._unset_keepalive_if_required()
@@ -237,18 +236,35 @@ class CorkedProtocol(HttpToolsProtocol):
             self._head_timer = None
 
     def _head_late(self) -> None:
-        if getattr(self.cycle, "response_complete", True):
+        if self._answered():
             self._refuse(late(self.head_seconds))
         else:
             self._time_head()  # the request before it is being answered, and maybe nothing read
 
+    def _answered(self) -> bool:
+        cycle: RequestResponseCycle | None = self.cycle  # before the first one it is None
+        return cycle is None or cycle.response_complete
+
     def _head_size(self) -> int:
         return len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+
+    def _garbled(self) -> None:
+        """Refuse what is no HTTP, unless the parser has stopped because of a refusal."""
+        if self._refused:
+            return
+        if (left_out := _GARBLED_LINES.left_out()) is not None:
+            _log.warning("refused what is no HTTP request%s", more(left_out))
+        cycle: RequestResponseCycle | None = self.cycle
+        if cycle and cycle.more_body and not (cycle.response_started or self.pipeline):
+            cycle.disconnected = True  # its own body: nothing else is answered here any more
+            cycle.response_complete = True
+            cycle.message_event.set()
+        self._refuse(GARBLED)
 
     def _refuse(self, refusal: Refusal) -> None:
         """Answer and close; only close where that would get into another answer."""
         self._refused = True
-        if not getattr(self.cycle, "response_complete", True):  # before the first one it is None
+        if not self._answered():
             self.transport.close()
             return
         self.transport.write(refusal.written())

@@ -27,7 +27,7 @@ class Journal:
             clock: Seconds.
         """
         self._server = server
-        self._failures, self._refusals = _Pace(clock), _Pace(clock)
+        self._failures, self._refusals = Pace(clock), Pace(clock)
 
     def no_reply(self, request_id: str, error: CandorGuardError) -> None:
         """Say that a client got an error instead of a reply."""
@@ -41,7 +41,7 @@ class Journal:
         """Say that a request was refused because too many are waiting."""
         left_out = self._refusals.left_out()
         if left_out is not None:
-            _log.warning("refused a request with 503: this worker is busy%s", _more(left_out))
+            _log.warning("refused a request with 503: this worker is busy%s", more(left_out))
 
     def decision(
         self, request_id: str, app: str | None, surface: str, model: str | None,
@@ -71,12 +71,16 @@ class Journal:
         left_out = self._failures.left_out()
         if left_out is not None:
             # The class only: what an upstream says of an error may quote the request.
-            told = what, request_id, type(error).__name__, self._server, _more(left_out)
+            told = what, request_id, type(error).__name__, self._server, more(left_out)
             _log.warning("%s %s: %s %s%s", *told)
 
 
-class _Pace:
-    """Lets one line of a kind through each `_SECONDS_BETWEEN` and counts the others."""
+class Pace:
+    """Lets one line of a kind through each `_SECONDS_BETWEEN` and counts the others.
+
+    Args:
+        clock: Seconds.
+    """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -94,7 +98,8 @@ class _Pace:
         return found
 
 
-def _more(left_out: int) -> str:
+def more(left_out: int) -> str:
+    """Return what a line adds about those that were left out before it."""
     return f" (and {left_out} more since the last such line)" if left_out else ""
 
 
