@@ -44,6 +44,7 @@ _KEEP_ALIVE_SECONDS = 75
 # Of objects that are still there; Python's own 700 come together within ten requests, and some
 # thousands are in use while 64 are answered. An upstream that fails leaves no circles, either.
 _ALLOCATIONS_PER_COLLECTION = 25_000
+_INTERRUPTED: Final = 130
 _STANDARD_ERROR: Final = 2
 _HANGUP: Final = b"SIGHUP: nothing is read again: restart instead\n"
 
@@ -215,7 +216,7 @@ def _run_workers(settings: Settings, listener: socket.socket) -> int:
         supervisor = Supervisor(config, sockets=[listener])
         supervisor.run()
         failed = any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes)
-        return 1 if failed else 0
+        return 1 if failed else _INTERRUPTED if supervisor.interrupts else 0
 
 
 def _server_config(

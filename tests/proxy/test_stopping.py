@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 
+import pytest
 from tests.proxy.serving import PATIENCE, Proxy, serving
 
 REPLY = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}"
@@ -85,9 +86,10 @@ def test_workers_that_drain_leave_no_port_open(tmp_path: Path) -> None:
     assert (response.status, body) == (200, b"{}")
 
 
-def test_a_second_interrupt_does_not_wait(tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_second_interrupt_does_not_wait(tmp_path: Path, workers: str) -> None:
     """Ctrl-C twice ends replies that are under way, at once and without a traceback."""
-    with under_way(tmp_path, "--workers", "1") as (proxy, _, answer):
+    with under_way(tmp_path, "--workers", workers) as (proxy, _, answer):
         proxy.process.send_signal(signal.SIGINT)
         assert closed(proxy.port)
         began = time.monotonic()
@@ -96,3 +98,13 @@ def test_a_second_interrupt_does_not_wait(tmp_path: Path) -> None:
         with suppress(HTTPException, OSError):  # a 503, where there is time for one
             answer.result(PATIENCE)
     assert ended == (130, "")
+
+
+def test_interrupted_workers_let_replies_end(tmp_path: Path) -> None:
+    """One Ctrl-C is an orderly stop of several workers, and tells of itself as of one."""
+    with under_way(tmp_path, "--workers", "2") as (proxy, slow, answer):
+        proxy.process.send_signal(signal.SIGINT)
+        assert closed(proxy.port)
+        slow.go.set()
+        assert answer.result(PATIENCE)[0].status == 200
+        assert proxy.process.wait(PATIENCE) == 130
