@@ -57,12 +57,13 @@ def create_app(
         bounds: How many requests at the same time; default: `Bounds()`.
 
     Raises:
-        ConfigurationError: If the guard has no upstream.
+        ConfigurationError: If the guard has no upstream, or `PROMETHEUS_MULTIPROC_DIR` is no folder
+            that can be written to.
     """
     if guard.upstream is None:
         raise ConfigurationError("the proxy's guard needs an upstream")
     options = options or ProxyOptions()
-    metrics = Metrics()
+    metrics = _metrics()
     journal = Journal(options.server)
     own = OwnPaths(guard, options, metrics)
     passing = PassThrough(guard.upstream, options, metrics, journal)
@@ -101,6 +102,15 @@ def create_app(
     )
     app.router.redirect_slashes = False  # an API client wants an error, not another address
     return app
+
+
+def _metrics() -> Metrics:
+    try:
+        return Metrics()
+    except OSError as error:  # whoever sets the variable has counts shared by files
+        reason = error.strerror or "no reason known"
+        told = f"cannot write metrics to the folder in PROMETHEUS_MULTIPROC_DIR: {reason}"
+        raise ConfigurationError(told) from None
 
 
 class _App(Starlette):

@@ -209,7 +209,12 @@ def _spare_collector() -> None:
 
 
 def _run_workers(settings: Settings, listener: socket.socket) -> int:
-    with tempfile.TemporaryDirectory(prefix="candor-metrics-") as directory:
+    try:
+        scratch = tempfile.TemporaryDirectory(prefix="candor-metrics-")
+    except OSError as error:
+        _say(f"error: several workers need a folder for temporary files: {error.strerror}")
+        return 1
+    with scratch as directory:
         share_metrics(directory)
         factory = functools.partial(build_worker, settings)
         config = _server_config(settings, factory, factory=True, workers=settings.workers)

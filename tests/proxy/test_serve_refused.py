@@ -8,6 +8,7 @@ import pickle
 import socket
 import subprocess
 import sys
+import tempfile
 import tomllib
 from pathlib import Path
 
@@ -73,6 +74,31 @@ def test_wrong_settings_exit_2_before_listening(
     assert message in done.stderr
     assert done.stderr.startswith("candor-guard: error: ")
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_no_folder_for_metrics_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: str
+) -> None:
+    """A folder for shared counts that is not there is told before anything listens."""
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path / "none"))
+    done = finished("--upstream", "http://m/v1", "--port", "0", "--workers", workers, cwd=tmp_path)
+    expected = (
+        "candor-guard: error: cannot write metrics to the folder in PROMETHEUS_MULTIPROC_DIR:"
+        " No such file or directory\n"
+    )
+    assert (done.returncode, done.stderr) == (2, expected)
+
+
+def test_no_temporary_folder_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Several workers, which need a place for their counts, say so where there is none."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
+    assert run(Settings(upstream="http://m/v1", port=0, workers=2)) == 1
+    *_, line = capsys.readouterr().err.splitlines()
+    told = "error: several workers need a folder for temporary files: No such file or directory"
+    assert line == f"candor-guard: {told}"
 
 
 # -- building -------------------------------------------------------------------------------------
