@@ -33,8 +33,11 @@ _CREDENTIALS: Final = frozenset({"authorization", "x-api-key", "api-key"})
 _ANTHROPIC: Final = "anthropic-version"
 _MAX_HEADER_BYTES: Final = 64 * 1024
 
-# HTTP has no others, and servers and clients that take one fail over it.
-_STATUSES: Final = (100, 599)
+# HTTP has no others for an answer, and servers and clients that take one fail over it. A 101 is
+# none: nobody asked for another protocol.
+_STATUSES: Final = (200, 599)
+# What the bytes of a body come in; of all else nothing but these bytes would be left.
+_FRAMINGS: Final = ("", "chunked", "identity")
 
 # The event loop takes a request of so many bytes at once, whether or not the server reads it.
 _NEVER_WAITS: Final = 32 * 1024
@@ -175,7 +178,8 @@ class DirectUpstream:
             allow_redirects=False,
             proxy=self._proxy,
         )
-        if not _STATUSES[0] <= response.status <= _STATUSES[1]:
+        framing = ",".join(response.headers.getall("transfer-encoding", ())).strip().lower()
+        if not _STATUSES[0] <= response.status <= _STATUSES[1] or framing not in _FRAMINGS:
             response.close()
             raise aiohttp.ClientResponseError(response.request_info, ())
         return DirectResponse(response, self._server, None if isinstance(body, bytes) else body)

@@ -138,6 +138,19 @@ NO_ANSWER = {
         502,
         "upstream_unreachable",
     ),
+    "another protocol": Failing(
+        (b"HTTP/1.1 101 Go\r\nupgrade: x\r\nconnection: upgrade\r\n\r\nhello", Cut.CLOSE),
+        502,
+        "upstream_unreachable",
+    ),
+    "a compressed transfer": Failing(
+        (
+            b"HTTP/1.1 200 OK\r\ntransfer-encoding: gzip, chunked\r\n\r\n1\r\na\r\n0\r\n\r\n",
+            Cut.CLOSE,
+        ),
+        502,
+        "upstream_unreachable",
+    ),
     "silent": Failing((20.0,), 504, "upstream_timeout"),
 }
 
@@ -148,7 +161,7 @@ NO_ANSWER = {
 async def test_upstream_without_an_answer_is_an_openai_error(
     case: str, stream: bool, at_risk: bool
 ) -> None:
-    """No status line from the upstream: a 502 or 504 in OpenAI's shape, with our request id."""
+    """No answer that can be read from the upstream: a 502 or 504 in OpenAI's shape, with our request id."""
     failing = NO_ANSWER[case]
     detector = FakeDetector(at_risk=at_risk)
     async with stage(failing.pieces, detector=detector, upstream={"read_timeout": 0.2}) as on:
