@@ -24,7 +24,15 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from candor_proxy.inbox import LINE
 from candor_proxy.journal import Pace, more
-from candor_proxy.refusals import CONNECT, GARBLED, MAX_HEAD_BYTES, TOO_LARGE, Refusal, late
+from candor_proxy.refusals import (
+    CONNECT,
+    ENCODED,
+    GARBLED,
+    MAX_HEAD_BYTES,
+    TOO_LARGE,
+    Refusal,
+    late,
+)
 from candor_proxy.undivided import Undivided
 
 _log = logging.getLogger("candor_proxy")
@@ -192,6 +200,9 @@ class CorkedProtocol(HttpToolsProtocol):
         within = self._began and self._size <= MAX_HEAD_BYTES
         if not within and self._head_size() > MAX_HEAD_BYTES:
             self._refuse_here(TOO_LARGE)
+        framings = [value for name, value in self.headers if name == b"transfer-encoding"]
+        if framings and b",".join(framings).strip().lower() != b"chunked":
+            self._refuse_here(ENCODED)
         if self.parser.should_upgrade():
             method, version = self.parser.get_method(), self.parser.get_http_version()
             if method == b"CONNECT":  # an upgrade of its own kind

@@ -33,6 +33,9 @@ class Refusal(NamedTuple):
 TOO_LARGE: Final = Refusal(
     431, "headers_too_large", f"path and headers are over the limit of {MAX_HEAD_BYTES} bytes"
 )
+ENCODED: Final = Refusal(
+    501, "transfer_encoding", "no transfer-encoding of requests but chunked is read here"
+)
 GARBLED: Final = Refusal(400, "invalid_http", "this is no HTTP request")
 CONNECT: Final = Refusal(405, "method_not_allowed", "method not allowed: CONNECT")
 

@@ -55,6 +55,25 @@ async def test_a_garbled_body_is_told_to_who_sends_it(path: bytes) -> None:
             await on.upstream.calls[0].left.wait()
 
 
+@pytest.mark.parametrize("path", [b"/v1/files", b"/v1/chat/completions", b"/candor/v1/check"])
+@pytest.mark.parametrize("codings", [b"gzip, chunked", b"gzip\r\nTransfer-Encoding: chunked"])
+async def test_a_transfer_that_is_not_read_is_refused(path: bytes, codings: bytes) -> None:
+    """A body whose bytes would reach the upstream without the word of what they are in goes nowhere."""
+    async with stage((answer(b"{}"),)) as on, on.wire() as wire:
+        await wire.send(UPLOAD.replace(b"chunked", codings) % path + b"0\r\n\r\n")
+        assert b" 501 " in await wire.head()
+        assert json.loads(await wire.reader.read())["error"]["code"] == "transfer_encoding"
+        assert on.upstream.calls == []
+
+
+async def test_chunked_may_be_spelt_in_any_case() -> None:
+    """The one coding that is read needs no particular case."""
+    async with stage((answer(b"{}"),)) as on, on.wire() as wire:
+        await wire.send(UPLOAD.replace(b"chunked", b" Chunked ") % b"/v1/files" + b"0\r\n\r\n")
+        assert b" 200 " in await wire.head()
+        assert bytes(on.upstream.calls[0].body) == b"abcd"
+
+
 async def test_garbage_does_not_get_into_another_answer() -> None:
     """Behind a request that is being answered it only ends the connection."""
     play = (b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nab", asyncio.Event())
