@@ -9,7 +9,7 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from candor_guard.integrations import problems
-from candor_guard.integrations.problems import describe, error_body, refused, too_large
+from candor_guard.integrations.problems import describe, error_body, refused
 from candor_guard.integrations.shapes import error_frame, messages_body, shaped
 from candor_guard.wire.json import dump
 from candor_proxy.headers import find
@@ -23,6 +23,13 @@ def stalled(seconds: float) -> tuple[int, dict[str, Any], dict[str, str]]:
     """Return status, body and headers for a request whose body stopped coming."""
     # What comes after all would be taken for the next request.
     return *problems.stalled(seconds), {"connection": "close"}
+
+
+def too_large(limit: int, scope: Scope) -> tuple[int, dict[str, Any], dict[str, str]]:
+    """Return status, body and headers for a request whose body is over so many bytes."""
+    # Who asked first may leave the body out, and then its next request would be taken for it.
+    asked = find(scope["headers"], b"expect") is not None
+    return *problems.too_large(limit), {"connection": "close"} if asked else {}
 
 
 def stopping() -> tuple[int, dict[str, Any]]:

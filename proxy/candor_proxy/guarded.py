@@ -42,6 +42,7 @@ from candor_proxy.inbox import (
     Inbox,
     end_task,
     line_of,
+    need_room,
 )
 from candor_proxy.journal import Journal
 from candor_proxy.metrics import Metrics, NoEnd
@@ -82,6 +83,7 @@ class GuardedEndpoint:
         request_id = request_id_of(scope)
         inbox = Inbox(receive, self._options.body_timeout, line_of(scope))
         try:
+            need_room(scope, self._options.max_request_bytes)
             body = await inbox.body(self._options.max_request_bytes)
             mode = self._mode(scope)
             request = await self._parse(body, mode, scope)
@@ -146,7 +148,7 @@ class GuardedEndpoint:
         if isinstance(error, BodyStalledError):
             status, body, more = stalled(self._options.body_timeout)
         elif isinstance(error, BodyTooLargeError):
-            status, body = too_large(self._options.max_request_bytes)
+            status, body, more = too_large(self._options.max_request_bytes, scope)
         else:
             status, body = describe(error)
         self._metrics.invalid(status)

@@ -9,6 +9,8 @@ from typing import Any, Protocol
 
 from starlette.types import Message, Receive, Scope, Send
 
+from candor_proxy.headers import find
+
 # In the extensions of a request's scope, where the server is ours.
 LINE = "candor_proxy.line"
 
@@ -23,6 +25,17 @@ class BodyTooLargeError(Exception):
 
 class BodyStalledError(Exception):
     """The rest of the request body does not come."""
+
+
+def need_room(scope: Scope, limit: int) -> None:
+    """Look at the length that a request states, before any of its body is asked for.
+
+    Raises:
+        BodyTooLargeError: If it is more than `limit` bytes.
+    """
+    stated = find(scope["headers"], b"content-length")
+    if stated is not None and stated.isdecimal() and int(stated) > limit:
+        raise BodyTooLargeError
 
 
 class Line(Protocol):

@@ -10,6 +10,7 @@ from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from starlette.types import Scope
 
 from candor_guard.errors import DetectorError, InvalidRequestError
 from candor_guard.explain import explain
@@ -17,7 +18,13 @@ from candor_guard.guard import Guard
 from candor_guard.wire.json import MAX_VALUES, count_values, dump, load_object
 from candor_proxy.answers import with_id
 from candor_proxy.errors import describe, error_body, error_response, stalled, too_large
-from candor_proxy.inbox import BodyStalledError, BodyTooLargeError, ClientGoneError, Inbox
+from candor_proxy.inbox import (
+    BodyStalledError,
+    BodyTooLargeError,
+    ClientGoneError,
+    Inbox,
+    need_room,
+)
 from candor_proxy.metrics import CONTENT_TYPE, Metrics
 from candor_proxy.options import ProxyOptions
 
@@ -86,13 +93,14 @@ class OwnPaths:
     async def _answer(self, request: Request, judge: Judge) -> Response:
         """Read exchanges, judge them off the event loop, answer in the form they came in."""
         try:
+            need_room(request.scope, self._options.max_request_bytes)
             async with self._bodies:
                 return await self._judged(request, judge)
         except ClientGoneError:
             self._metrics.client_gone()
             return Response(status_code=400)
         except (BodyStalledError, BodyTooLargeError, InvalidRequestError) as error:
-            status, body, headers = self._refusal(error)
+            status, body, headers = self._refusal(error, request.scope)
             self._metrics.invalid(status)
             return error_response(status, body, headers)
         except DetectorError as error:
@@ -100,12 +108,12 @@ class OwnPaths:
             return error_response(503, told)
 
     def _refusal(
-        self, error: BodyStalledError | BodyTooLargeError | InvalidRequestError
+        self, error: BodyStalledError | BodyTooLargeError | InvalidRequestError, scope: Scope
     ) -> tuple[int, dict[str, Any], dict[str, str]]:
         if isinstance(error, BodyStalledError):
             return stalled(self._options.body_timeout)
         if isinstance(error, BodyTooLargeError):
-            return *too_large(self._options.max_request_bytes), {}
+            return too_large(self._options.max_request_bytes, scope)
         if isinstance(error, TooManyRowsError):
             return 413, error_body(str(error), "invalid_request_error", "too_large"), {}
         return *describe(error), {}
