@@ -21,7 +21,7 @@ from candor_guard.integrations.wishes import MODE_HEADER, mode_of
 from candor_guard.outcome import Outcome
 from candor_guard.policy import Mode
 from candor_guard.surface import GuardedRequest, Surface
-from candor_guard.upstreams import UpstreamRequest
+from candor_guard.upstreams import UpstreamRequest, encoded
 from candor_guard.wire.json import dump
 from candor_proxy.errors import (
     describe,
@@ -34,7 +34,7 @@ from candor_proxy.errors import (
     too_large,
 )
 from candor_proxy.faults import request_id_of
-from candor_proxy.headers import find, path_below, to_client, to_upstream
+from candor_proxy.headers import find, find_all, path_below, to_client, to_upstream
 from candor_proxy.inbox import (
     BodyStalledError,
     BodyTooLargeError,
@@ -127,7 +127,7 @@ class GuardedEndpoint:
 
     async def _parse(self, body: bytes, mode: Mode, scope: Scope) -> GuardedRequest | None:
         """Read a body; None for one that is not ours to refuse, because nothing is to be done."""
-        if find(scope["headers"], b"content-encoding") not in (None, "", "identity"):
+        if encoded(find_all(scope["headers"], b"content-encoding")):
             if mode == "off":
                 return None
             told = "a content-encoding of requests is not read here: send the body without one"

@@ -62,3 +62,8 @@ def find(raw: Iterable[tuple[bytes, bytes]], name: bytes) -> str | None:
         if key == name:
             return value.strip(b" \t").decode("latin-1")
     return None
+
+
+def find_all(raw: Iterable[tuple[bytes, bytes]], name: bytes) -> list[str]:
+    """Return the values of every header of that lower-case name."""
+    return [value.decode("latin-1") for key, value in raw if key == name]

@@ -31,7 +31,7 @@ from candor_guard.flow import (
 )
 from candor_guard.outcome import Outcome
 from candor_guard.surface import GuardedRequest
-from candor_guard.upstreams import Headers, Upstream, UpstreamRequest, UpstreamResponse
+from candor_guard.upstreams import Headers, Upstream, UpstreamRequest, UpstreamResponse, encoded
 
 
 @dataclass(frozen=True, slots=True)
@@ -345,8 +345,10 @@ def _for_repetition(headers: Headers) -> Headers:
 def _head(response: UpstreamResponse, *, stream: bool) -> ReplyHead:
     headers = dict(response.headers)
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-    encoded = headers.get("content-encoding", "").strip().lower() not in ("", "identity")
-    readable = not encoded and kind == ("text/event-stream" if stream else "application/json")
+    codings = [value for name, value in response.headers if name == "content-encoding"]
+    readable = not encoded(codings) and kind == (
+        "text/event-stream" if stream else "application/json"
+    )
     return ReplyHead(200 <= response.status < 300, readable, response.status)
 
 

@@ -33,6 +33,12 @@ def end_to_end(headers: Iterable[tuple[str, str]]) -> Headers:
     return tuple([pair for pair in pairs if pair[0] not in dropped])
 
 
+def encoded(values: Iterable[str]) -> bool:
+    """Say whether headers of a body, all its `content-encoding`, name a coding to be undone first."""
+    codings = {coding.strip().lower() for coding in ",".join(values).split(",")}
+    return not codings <= {"", "identity"}
+
+
 @dataclass(frozen=True, slots=True)
 class UpstreamRequest:
     """A request on its way out.

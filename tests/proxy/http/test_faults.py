@@ -36,6 +36,9 @@ ODD_BODIES: dict[str, bytes] = {
     "odd choices": answer(b'{"choices": [null, 1], "usage": [1]}'),
     "odd message": answer(b'{"choices": [{"message": {"content": {"a": 1}}}]}'),
     "unasked gzip": answer(gzip.compress(chat_body("CAVE")), "content-encoding: gzip"),
+    "a coding said first": answer(
+        chat_body("CAVE"), "content-encoding: x", "content-encoding: identity"
+    ),
     "no length": head("content-type: application/json") + b'{"until": "the end"}',
     "204": head(status="204 No Content"),
     "400": answer(b'{"error":{"message":"no","code":"bad"}}', status="400 Bad Request"),

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
-from tests.proxy.http.stage import CHAT, Stage, Wire, request_body, stage
+from tests.proxy.http.stage import CHAT, Stage, Wire, raw_request, request_body, stage
 from tests.proxy.http.test_faults import assert_error
 from tests.proxy.http.upstream import END, Line, answer, chunk, head, says
 
@@ -142,7 +142,13 @@ async def test_off_leaves_every_body_to_the_upstream(kind: str, by: str) -> None
     assert call.values("x-candor-mode") == []
 
 
-@pytest.mark.parametrize(("coding", "told"), [("gzip", True), ("identity", False)])
+@pytest.mark.parametrize(
+    ("coding", "told"),
+    [
+        ("gzip", True), ("GZIP", True), ("identity, gzip", True), ("identity", False),
+        ("Identity", False), ("identity, , IDENTITY", False),
+    ],
+)  # fmt: skip
 async def test_an_encoded_body_is_told_as_such(coding: str, told: bool) -> None:
     """Whoever sends a compressed body learns that it is not read, and not that it is no UTF-8."""
     async with stage(says("It is 56.")) as on:
@@ -150,6 +156,16 @@ async def test_an_encoded_body_is_told_as_such(coding: str, told: bool) -> None:
         assert not on.upstream.calls
     assert response.status_code == 400
     assert (b"a content-encoding of requests is not read here" in body) is told
+
+
+@pytest.mark.parametrize("codings", [("gzip", "identity"), ("identity", "gzip")])
+async def test_every_coding_counts(codings: tuple[str, str]) -> None:
+    """One header that says nothing does not hide another that says what the body is in."""
+    fields = [f"content-encoding: {coding}" for coding in codings]
+    async with stage(says("It is 56.")) as on, on.wire() as wire:
+        await wire.send(raw_request(request_body(), CHAT, *fields))
+        assert b" 400 " in await wire.head()
+        assert not on.upstream.calls
 
 
 async def test_off_by_header_needs_to_be_allowed() -> None:
