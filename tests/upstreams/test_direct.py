@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import math
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -49,6 +50,21 @@ async def exchange(response: bytes, method: str = "POST") -> tuple[DirectRespons
         body = await read_all(opened)
         await opened.aclose()
         return opened, body
+
+
+@pytest.mark.parametrize("limit", ["connect_timeout", "read_timeout"])
+@pytest.mark.parametrize("size", [1, 100_000])
+async def test_an_infinite_limit_is_none(limit: str, size: int) -> None:
+    """Whoever wants no limit can say so, for bodies of any size and those that arrive."""
+
+    async def arriving() -> AsyncIterator[bytes]:
+        yield b"a" * size
+
+    for body in (b"a" * size, arriving()):
+        async with upstream_for(replies(answer(b"{}")), **{limit: math.inf}) as (upstream, _):
+            opened = await upstream.open(UpstreamRequest("POST", "/x", (), body))
+            assert await read_all(opened) == b"{}"
+            await opened.aclose()
 
 
 # --- what the server gets

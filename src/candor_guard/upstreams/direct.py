@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import math
 import os
 import ssl
 from collections.abc import Iterable, Iterator
@@ -58,7 +59,8 @@ class DirectUpstream:
         base_url: Everything before the path of a request, such as ``https://host/v1``.
         api_key: Sent instead of the client's own key, in the header that the client used. When it
             sent none, ``x-api-key`` beside ``anthropic-version``, else ``authorization: Bearer``. White space around it is dropped.
-        connect_timeout: Seconds for a free slot in the pool, name lookup, TCP and TLS together.
+        connect_timeout: Seconds for a free slot in the pool, name lookup, TCP and TLS together;
+            this and the next may be infinite.
         read_timeout: Seconds of silence that the server is allowed, before and between bytes.
         max_connections: Upper bound for connections that are open at the same time.
         proxy: URL of an HTTP proxy. The environment's proxies are never used.
@@ -82,8 +84,9 @@ class DirectUpstream:
         self._base = BaseUrl.parse(base_url)
         self._server = self._base.server
         self._api_key = None if api_key is None else checked_key(api_key)
+        connect, silence = _finite(connect_timeout), _finite(read_timeout)
         self._timeout = aiohttp.ClientTimeout(
-            connect=connect_timeout, sock_connect=connect_timeout, sock_read=read_timeout
+            connect=connect, sock_connect=connect, sock_read=silence
         )
         # aiohttp's clock for silence starts when the body has been written; this one also ends
         # the wait for a server that accepts a connection and never reads.
@@ -329,6 +332,11 @@ def _look_at(closed: asyncio.Future[None]) -> None:
 
 def _lower_case(raw: Iterable[tuple[bytes, bytes]]) -> Iterator[tuple[str, str]]:
     return ((name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in raw)
+
+
+def _finite(seconds: float) -> float | None:
+    """Return a limit as aiohttp takes it, which fails over infinity."""
+    return seconds if math.isfinite(seconds) else None
 
 
 def _size(headers: Iterable[tuple[str, str]]) -> int:
