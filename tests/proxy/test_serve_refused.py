@@ -95,7 +95,7 @@ def test_no_temporary_folder_is_one_line(
 ) -> None:
     """Several workers, which need a place for their counts, say so where there is none."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
-    assert run(Settings(upstream="http://m/v1", port=0, workers=2)) == 1
+    assert run(Settings(upstream="http://m/v1", port=0, workers=2, detector="lexical")) == 1
     *_, line = capsys.readouterr().err.splitlines()
     told = "error: several workers need a folder for temporary files: No such file or directory"
     assert line == f"candor-guard: {told}"
