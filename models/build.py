@@ -54,7 +54,6 @@ from models.readers import REPLY_HEADS, USER_HEADS, Readers, Table
 
 SHIPPED = Path("src/candor_guard/detectors/encoder/weights")
 NAME = "relation"
-# Of what is built next: the lines have grown since version 5, which is shipped.
 VERSION = "6"
 BUDGETS: Mapping[str, float] = {"strict": 0.005, "balanced": 0.02, "sensitive": 0.05}
 # For turns at risk whose precision the probe brings.
