@@ -111,12 +111,10 @@ class Exchange:
         Raises:
             InvalidRequestError: If either cannot be read.
         """
-        if reply is None:
-            told = "reply is missing: one that only calls tools has nothing to judge"
-            raise InvalidRequestError(told, param="reply")
         if not isinstance(reply, str):
-            kind = type(reply).__name__
-            raise InvalidRequestError(f"reply must be text, not {kind}", param="reply")
+            why = "it is missing; one that only calls tools has nothing to judge"
+            told = why if reply is None else f"not {type(reply).__name__}"
+            raise InvalidRequestError(f"reply must be text: {told}", param="reply")
         return cls(Conversation.parse(messages), reply)
 
 

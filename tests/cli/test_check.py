@@ -83,7 +83,7 @@ def test_bad_lines_are_named_and_the_others_judged(
     assert [line.split(": ")[:3] for line in told] == [
         ["candor-guard", "error", f"line {number}"] for number in range(2, 8)
     ]
-    assert "reply is missing" in told[3]
+    assert "reply must be text: it is missing" in told[3]
     assert status == 2
 
 

@@ -128,7 +128,9 @@ def test_the_first_look_settles_what_is_certain(
     assert detector.gate(conversation(*turns)) == first
 
 
-@pytest.mark.parametrize(("turn", "at_risk"), [("I counted eight once.", True), ("Eight?", False)])
+@pytest.mark.parametrize(
+    ("turn", "at_risk"), [("I counted eight once.", True), ("Legs and claws?", False)]
+)
 def test_the_first_look_leaves_doubts_to_the_encoder(
     detector: EncoderDetector, turn: str, at_risk: bool
 ) -> None:

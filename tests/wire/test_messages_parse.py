@@ -146,12 +146,12 @@ def test_plain_dispute() -> None:
     assert turns(*DISPUTE) == [(turn["role"], turn["content"]) for turn in DISPUTE]
 
 
-STREAMS = [(True, True), (False, False), (None, False), (1, False), ("true", False)]
+STREAMS = [(True, True), (False, False), (None, False), (1, True), ("true", True), ("no", False)]
 
 
 @pytest.mark.parametrize(("value", "stream"), STREAMS)
 def test_stream(value: object, stream: bool) -> None:
-    """Only a JSON true asks for a stream."""
+    """A true asks for a stream, and what servers take for one."""
     assert parse({"messages": ASKED, "stream": value}).stream is stream
 
 

@@ -27,6 +27,8 @@ _STAMP: Final = (
 )
 _OPENING: Final = re.compile(rf"\s*(?:{_STAMP})[\s,:–—-]{{0,3}}(?=\S)", re.IGNORECASE)
 _CLOSING: Final = re.compile(rf"\s{{1,3}}(?:{_STAMP})\s*\Z", re.IGNORECASE)
+# A turn may be of any length, and is bounded only by who reads it.
+_LONGEST_STAMP: Final = 120
 _QUOTES: Final = str.maketrans("‘’‛´`“”„", "''''`\"\"\"")
 
 
@@ -52,7 +54,10 @@ def without_code(text: str) -> str:
 
 def without_stamps(text: str) -> str:
     """Return a turn without the date or time that stands before it or behind it, unless it is all."""
-    said = _CLOSING.sub("", text[opening.end() :] if (opening := _OPENING.match(text)) else text)
+    opening = _OPENING.match(text[:_LONGEST_STAMP])
+    begin = opening.end() if opening is not None else 0
+    closing = _CLOSING.search(text, max(begin, len(text) - _LONGEST_STAMP))
+    said = text[begin : closing.start() if closing is not None else len(text)]
     return said if said.strip() else text
 
 

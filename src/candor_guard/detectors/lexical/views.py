@@ -96,7 +96,7 @@ def view(text: str, cues: PhraseTree, window: tuple[int, int]) -> TurnView:
     """Read a turn's text within the window (characters from its start, from its end)."""
     said, code = blank_code(text)
     pieces = _bounded(said, window)
-    listed = {"1", "2"} <= set(_ITEM_NUMBER.findall(said))
+    listed = {"1", "2"} <= {n for _, piece in pieces for n in _ITEM_NUMBER.findall(piece)}
     sentences = tuple(
         _read(span, cues, listed=listed)
         for base, piece in pieces
