@@ -89,7 +89,7 @@ MISUSES: dict[str, tuple[Callable[[Guard], object], str, str | None]] = {
     "no list": (lambda g: g.check("hi", GOOD), "list, not str", "messages"),
     "empty list": (lambda g: g.check([], GOOD), "not be empty", "messages"),
     "bad role": (lambda g: g.check([{"role": "x"}], GOOD), "known roles", "messages.0.role"),
-    "reply missing": (lambda g: g.check(MESSAGES, None), "text: it is missing", "reply"),  # type: ignore[arg-type]
+    "reply missing": (lambda g: g.check(MESSAGES, None), "text: it is missing", "reply"),  # type: ignore[arg-type]  # the mistake
     "reply is bytes": (lambda g: g.check(MESSAGES, b"x"), "not bytes", "reply"),  # type: ignore[arg-type]
     "gate": (lambda g: g.gate(None), "messages is missing", "messages"),
     "batch entry": (lambda g: g.check_many([7]), "exchange 0: .* not int", None),  # type: ignore[list-item]

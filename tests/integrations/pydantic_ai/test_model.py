@@ -245,7 +245,7 @@ async def search(*_: Any) -> AsyncIterator[dict[int, NativeToolCallPart] | str]:
 async def test_words_beside_a_servers_search_pass(stream: bool) -> None:
     """What a provider's search brought belongs to the words that it brought them for."""
     parts = [NativeToolCallPart("web_search", {}), TextPart(BAD)]
-    model = FunctionModel(lambda *_: ModelResponse(parts), stream_function=search)  # type: ignore[arg-type]
+    model = FunctionModel(lambda *_: ModelResponse(parts), stream_function=search)  # type: ignore[arg-type]  # its parts are of more kinds than the stub names
     response = await ask(Agent(CandorModel(model, guard())), stream=stream)
     assert (text(response), candor(response)["skipped"]) == (BAD, "tool_calls")
     assert isinstance(response.parts[0], NativeToolCallPart)
