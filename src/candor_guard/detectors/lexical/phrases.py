@@ -31,6 +31,7 @@ class PhraseTree:
             for phrase in phrases:
                 for words in _expand(phrase):
                     self._add(words, index)
+        self._root = _shared(self._root, {})
 
     def count(self, tokens: Sequence[str]) -> list[int]:
         """Return how often each family occurs, by the order of `names`; one hit per start word."""
@@ -55,6 +56,17 @@ class PhraseTree:
         for word in words:
             node = node.setdefault(word, {})
         node.setdefault(_END, set()).add(index)
+
+
+def _shared(node: dict[str, Any], known: dict[Any, dict[str, Any]]) -> dict[str, Any]:
+    """Return the tree with equal branches kept once: alternatives make the same ends many times over."""
+    made: dict[str, Any] = {
+        word: frozenset(below) if word == _END else _shared(below, known)
+        for word, below in node.items()
+    }
+    # Branches below were shared before, so that equal ones are the same object.
+    key = frozenset((word, id(below) if word != _END else below) for word, below in made.items())
+    return known.setdefault(key, made)
 
 
 def _walk(node: dict[str, Any], tokens: Sequence[str], at: int, hits: set[int]) -> None:
