@@ -1,6 +1,14 @@
 """The phrase tree: notation, wild cards, and what counts as one hit."""
 
+from __future__ import annotations
+
+import itertools
+import re
+from typing import Any
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from candor_guard.detectors.lexical.cues import REPLY_CUES
 from candor_guard.detectors.lexical.phrases import PhraseTree
@@ -157,3 +165,45 @@ def test_stems_leave_out_small_words_and_endings() -> None:
 def test_language_check(text: str, english: bool) -> None:
     """English and undecidable texts are read; texts in other languages are recognised."""
     assert is_english(tokens_of(text)) is english
+
+
+@given(
+    st.lists(st.sampled_from(["a (b|c d|) e", "a b", "(a|b) _ c", "(|a) (b|c)", "b (c|d) (c|d|)", "(|)"]), max_size=5),
+    st.lists(st.sampled_from("abcde"), max_size=8),
+)  # fmt: skip
+def test_joined_branches_find_what_spelled_out_phrases_find(
+    phrases: list[str], words: list[str]
+) -> None:
+    """However the branches share their ends, a family is found where one of its rows of words begins."""
+    families = {str(number): [phrase] for number, phrase in enumerate(phrases)}
+    wanted = [
+        sum(any(begins(row, words[start:]) for row in rows(phrase)) for start in range(len(words)))
+        for phrase in phrases
+    ]
+    assert PhraseTree(families).count(words) == wanted
+
+
+def rows(phrase: str) -> list[list[str]]:
+    """Spell a phrase out."""
+    slots = [g.split("|") if w == "" else [w] for g, w in re.findall(r"\(([^)]*)\)|(\S+)", phrase)]
+    return [row for option in itertools.product(*slots) if (row := " ".join(option).split())]
+
+
+def begins(row: list[str], words: list[str]) -> bool:
+    """Whether words begin with a row; ``_`` is any word."""
+    return len(row) <= len(words) and all(r in ("_", w) for r, w in zip(row, words, strict=False))
+
+
+def test_equal_ends_are_kept_once() -> None:
+    """The shipped cues are some hundred branches, not the tens of thousands that they are spelled out."""
+    seen: set[int] = set()
+
+    def look_at(branch: dict[str, Any]) -> None:
+        if id(branch) not in seen:
+            seen.add(id(branch))
+            for word, below in branch.items():
+                if word:
+                    look_at(below)
+
+    look_at(REPLY_CUES._root)
+    assert len(seen) < 2_000

@@ -7,7 +7,6 @@ can make it slow.
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,6 +14,8 @@ from typing import Any
 _GROUP = re.compile(r"\(([^)]*)\)|(\S+)")
 _ANY = "_"
 _END = ""
+# The next words, with the branch below each; at `_END` the families of the phrases that end here.
+_Branch = dict[str, Any]
 
 
 class PhraseTree:
@@ -26,12 +27,14 @@ class PhraseTree:
 
     def __init__(self, families: Mapping[str, Sequence[str]]) -> None:
         self.names = tuple(families)
-        self._root: dict[str, Any] = {}
-        for index, phrases in enumerate(families.values()):
-            for phrase in phrases:
-                for words in _expand(phrase):
-                    self._add(words, index)
-        self._root = _shared(self._root, {})
+        joined = _Joined()
+        made = [
+            joined.phrase(_slots(phrase), index)
+            for index, phrases in enumerate(families.values())
+            for phrase in phrases
+        ]
+        self._root = joined.all(made)
+        self._root.pop(_END, None)  # a phrase of nothing is none
 
     def count(self, tokens: Sequence[str]) -> list[int]:
         """Return how often each family occurs, by the order of `names`; one hit per start word."""
@@ -51,22 +54,61 @@ class PhraseTree:
                 counts[index] += 1
         return counts
 
-    def _add(self, words: Sequence[str], index: int) -> None:
-        node = self._root
-        for word in words:
-            node = node.setdefault(word, {})
-        node.setdefault(_END, set()).add(index)
+
+class _Joined:
+    """Joins branches without writing into them, so that equal ends of a phrase are one object.
+
+    Spelled out, the alternatives of a few hundred phrases are thirty thousand branches.
+    """
+
+    def __init__(self) -> None:
+        # With what they were made of, or another branch might get the identity of one that is gone.
+        self._known: dict[tuple[int, int], tuple[_Branch, _Branch, _Branch]] = {}
+
+    def phrase(self, slots: Sequence[Sequence[Sequence[str]]], index: int) -> _Branch:
+        """Return the branches of a phrase, built from its end."""
+        below: _Branch = {_END: frozenset((index,))}
+        for options in reversed(slots):
+            below = self.all([_row(words, below) for words in options])
+        return below
+
+    def all(self, branches: Sequence[_Branch]) -> _Branch:
+        """Return one branch for several."""
+        if len(branches) > 2:
+            half = len(branches) // 2
+            return self.all([self.all(branches[:half]), self.all(branches[half:])])
+        return self.two(branches[0], branches[-1]) if branches else {}
+
+    def two(self, one: _Branch, other: _Branch) -> _Branch:
+        """Return one branch for two."""
+        if one is other:
+            return one
+        key = id(one), id(other)
+        if key not in self._known:
+            made = dict(one)
+            for word, below in other.items():
+                if word not in made:
+                    made[word] = below
+                elif word == _END:
+                    made[word] |= below
+                else:
+                    made[word] = self.two(made[word], below)
+            self._known[key] = one, other, made
+        return self._known[key][2]
 
 
-def _shared(node: dict[str, Any], known: dict[Any, dict[str, Any]]) -> dict[str, Any]:
-    """Return the tree with equal branches kept once: alternatives make the same ends many times over."""
-    made: dict[str, Any] = {
-        word: frozenset(below) if word == _END else _shared(below, known)
-        for word, below in node.items()
-    }
-    # Branches below were shared before, so that equal ones are the same object.
-    key = frozenset((word, id(below) if word != _END else below) for word, below in made.items())
-    return known.setdefault(key, made)
+def _row(words: Sequence[str], below: _Branch) -> _Branch:
+    for word in reversed(words):
+        below = {word: below}
+    return below
+
+
+def _slots(phrase: str) -> list[list[list[str]]]:
+    """Return the places of a phrase, each as its alternatives, each of these as its words."""
+    return [
+        [option.split() for option in ([word] if word else group.split("|"))]
+        for group, word in _GROUP.findall(phrase)
+    ]
 
 
 def _walk(node: dict[str, Any], tokens: Sequence[str], at: int, hits: set[int]) -> None:
@@ -84,12 +126,3 @@ def _walk(node: dict[str, Any], tokens: Sequence[str], at: int, hits: set[int]) 
             return
         node = following
         at += 1
-
-
-def _expand(phrase: str) -> list[tuple[str, ...]]:
-    slots: list[list[tuple[str, ...]]] = []
-    for group, word in _GROUP.findall(phrase):
-        options = [word] if word else group.split("|")
-        slots.append([tuple(option.split()) for option in options])
-    rows = (tuple(itertools.chain.from_iterable(row)) for row in itertools.product(*slots))
-    return [row for row in rows if row]
