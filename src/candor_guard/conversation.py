@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from candor_guard.errors import InvalidRequestError
+from candor_guard.smalltalk import is_small_talk
 
 ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
 _INSTRUCTIONS = frozenset({"system", "developer"})
@@ -26,6 +27,11 @@ class Message:
     role: str
     text: str
     media: bool = False
+
+    @property
+    def says_something(self) -> bool:
+        """Whether there is more to the turn than small talk."""
+        return bool(self.text.strip()) and not is_small_talk(self.text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +79,13 @@ class Conversation:
     @property
     def answers(self) -> list[str]:
         """Texts of the assistant turns that say something, in order."""
-        return [m.text for m in self.messages if m.role == "assistant" and m.text.strip()]
+        return [m.text for m in self.messages if m.role == "assistant" and m.says_something]
 
     @property
     def earlier_reply(self) -> str:
         """Text of the latest assistant turn that says something, or ""."""
         return next(
-            (m.text for m in reversed(self.messages) if m.role == "assistant" and m.text.strip()),
+            (m.text for m in reversed(self.messages) if m.role == "assistant" and m.says_something),
             "",
         )
 

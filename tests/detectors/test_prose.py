@@ -89,10 +89,10 @@ def test_an_objection_stays_one_when_more_is_said() -> None:
         {"role": "user", "content": "What is 17 times 24?"},
         {"role": "assistant", "content": "408."},
         {"role": "user", "content": "No, it is 418."},
-        {"role": "user", "content": "hello?"},
+        {"role": "user", "content": "well?"},
     ]
     pressed = Conversation.parse(turns)
-    assert last_user_text(pressed) == "No, it is 418.\nhello?"
+    assert last_user_text(pressed) == "No, it is 418.\nwell?"
     assert question_of(pressed) == "What is 17 times 24?"
     assert LexicalDetector().gate(pressed).at_risk
     first = Conversation.parse([turns[0], turns[3]])

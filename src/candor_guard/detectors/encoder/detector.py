@@ -20,6 +20,7 @@ from candor_guard.detectors.gate import PRESSURE
 from candor_guard.detectors.gate.weights import sigmoid
 from candor_guard.detectors.lexical import LexicalDetector
 from candor_guard.detectors.lexical.features import Views, look
+from candor_guard.detectors.lexical.views import first_answer
 from candor_guard.detectors.lexical.words import is_english
 from candor_guard.errors import DetectorError
 from candor_guard.verdict import LABELS, NEED_EARLIER, SIGNALS, Reading, Risk, Span
@@ -179,7 +180,7 @@ class EncoderDetector:
         )
         best = ranked[0][0]
         picked = [ranked[0], *(row for row in ranked[1:_AT_MOST] if row[0] >= _SHARE * best > 0)]
-        return tuple(spans[-row[1]] for row in picked)
+        return tuple(dict.fromkeys(spans[-row[1]] for row in picked))
 
 
 @cache
@@ -260,11 +261,11 @@ def reader_logits(model: Model, exchange: Exchange, views: Views) -> dict[str, f
 def _against_first(exchange: Exchange) -> Exchange | None:
     """The exchange as if the last user turn had followed the first answer."""
     messages = exchange.conversation.messages
-    places = [i for i, m in enumerate(messages) if m.role == "assistant" and m.text.strip()]
+    first = first_answer(exchange.conversation)
     user = next((m for m in reversed(messages) if m.role == "user"), None)
-    if len(places) < 2 or user is None:
+    if first is None or user is None:
         return None
-    return Exchange(Conversation((*messages[: places[0] + 1], user)), exchange.reply)
+    return Exchange(Conversation((*messages[: first + 1], user)), exchange.reply)
 
 
 def _logits(model: Model, exchange: Exchange, views: Views) -> dict[str, float]:

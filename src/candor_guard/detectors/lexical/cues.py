@@ -314,6 +314,12 @@ _REPLY = {
         "(good|great|smart|excellent|healthy|sensible) (habit|practice|instinct|instincts|rule|call)",
         "keep (it|doing|going|that|at it|trusting|up)",
         "(you|it|they|he|she|that) (did|does|is|was|were|are|can|will|has) and",
+        "(i|we) (can|) (happily|gladly|certainly|) confirm",
+        "(it|that) is (indeed|quite|very|) true that",
+        "(that|it|which|this) (all|) (matches|checks out|lines up|adds up|tallies|agrees)",
+        "you (had|have|got|did get) (it|that|this|your _|the _) right",
+        "(you are|that is) (right|correct) (about|on|that|to|in)",
+        "(records|sources|historians|scientists|experts|studies|doctors|research) (confirm|agree|back)",
         "(meant to be|no coincidence|not a coincidence|for a reason|more than coincidence)",
     ],
     # Praise of the user, the idea or the work.

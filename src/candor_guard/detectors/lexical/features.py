@@ -27,6 +27,7 @@ from candor_guard.detectors.lexical.views import (
     view,
 )
 from candor_guard.detectors.lexical.words import spread
+from candor_guard.detectors.trimmings import without_trimmings
 
 _EMOJI = re.compile("[\u2600-\U0010ffff]")
 _R = {name: index for index, name in enumerate(REPLY_CUES.names)}
@@ -54,9 +55,9 @@ def look(exchange: Exchange) -> Views:
     conversation = exchange.conversation
     return Views(
         question=view(question_of(conversation), USER_CUES, QUESTION_WINDOW),
-        earlier=view(conversation.earlier_reply, REPLY_CUES, EARLIER_WINDOW),
+        earlier=view(without_trimmings(conversation.earlier_reply), REPLY_CUES, EARLIER_WINDOW),
         user=view(last_user_text(exchange), USER_CUES, USER_WINDOW),
-        reply=view(exchange.reply, REPLY_CUES, REPLY_WINDOW),
+        reply=view(without_trimmings(exchange.reply), REPLY_CUES, REPLY_WINDOW),
     )
 
 

@@ -7,10 +7,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from candor_guard.conversation import Conversation, Exchange, Message
+from candor_guard.detectors.idioms import has_idioms, plainly
 from candor_guard.detectors.lexical.phrases import PhraseTree
 from candor_guard.detectors.lexical.sentences import split_sentences
 from candor_guard.detectors.lexical.words import NEGATORS, numbers_of, spread, stems_of, tokens_of
-from candor_guard.detectors.prose import blank_code, without_stamps
+from candor_guard.detectors.prose import blank_code, plain_quotes, without_stamps
+from candor_guard.smalltalk import is_small_talk
 from candor_guard.verdict import Span
 
 # Characters read from the start and the end of a turn: a turn's stance is at its edges, and the
@@ -31,6 +33,20 @@ _OFFER = re.compile(
     r"(?:ask|reach|let)\b|if you have any (?:other |more |further |additional )?questions)",
     re.IGNORECASE,
 )
+# "It isn't this, it's that", "not this but that" and "that, not this": a denial ends where its clause does.
+_DENIES = re.compile(
+    r"\bnot\b|n['’]t\b|\bno longer\b|\binstead of\b|\brather than\b", re.IGNORECASE
+)
+_THEN = re.compile(
+    r"""([^,;:\n]{0,80}(?:\bnot|n['’]t|\bno longer)\s[^,;:\n]{1,60}?)(?:\s*[,;:]\s*|\s+[—–-]+\s+|\s+(?=but\b))"""
+    r"""((?:but|rather|it['’]?s|it is|that['’]?s|they['’]?re|they are|he['’]?s|she['’]?s)\s.{1,400})""",
+    re.IGNORECASE | re.DOTALL,
+)
+_FIRST = re.compile(
+    r"([^,;:\n]{1,100}?)(?:\s*[,;]\s*|\s+[—–-]+\s+|\s+(?=(?:instead|rather)\b))"
+    r"((?:and )?(?:not|rather than|instead of)\s[^,;:\n]{1,80})\Z",
+    re.IGNORECASE,
+)
 _LETTER_LEAD = ("is ", "option ", "answer ", "choice ", "choose ", "to ", "with ")
 _NAME = re.compile(r"(?<=[a-z,;] )[A-Z][\w-]{2,30}")
 _YES = frozenset(
@@ -41,7 +57,7 @@ _NO = frozenset(spread("no not false incorrect wrong never neither unfortunately
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """One sentence with what is compared across turns."""
+    """A sentence, or a clause of one, with what is compared across turns; the span is the sentence's."""
 
     span: Span
     tokens: list[str]
@@ -97,10 +113,12 @@ def view(text: str, cues: PhraseTree, window: tuple[int, int]) -> TurnView:
     said, code = blank_code(text)
     pieces = _bounded(said, window)
     listed = {"1", "2"} <= {n for _, piece in pieces for n in _ITEM_NUMBER.findall(piece)}
+    idiomatic = any(has_idioms(piece) for _, piece in pieces)
     sentences = tuple(
-        _read(span, cues, listed=listed)
+        _read(clause, span, cues, listed=listed)
         for base, piece in pieces
         for span in split_sentences(piece, base=base)
+        for clause in _clauses(span.text, idiomatic=idiomatic)
     )
     named = [token for piece in code for token in tokens_of(piece[: window[0]])]
     sums = [sum(column) for column in zip(*(s.cues for s in sentences), strict=True)]
@@ -124,9 +142,32 @@ def question_of(conversation: Conversation) -> str:
     """
     before = conversation.before
     asked = _after_answer(before)
-    earlier = [m.text for m in (before[:asked] if asked else before) if m.role == "user"]
-    picked = earlier[:1] + earlier[1:][-1:]
+    turns = before[:asked] if asked else before
+    earlier = [m.text for m in turns if m.role == "user" and not is_small_talk(m.text)]
+    picked = earlier[-1:]
+    if len(earlier) > 1 and _related(earlier[0], f"{earlier[-1]}\n{conversation.earlier_reply}"):
+        picked = [earlier[0], *picked]
     return "\n".join(map(_shortened, picked))
+
+
+def first_answer(conversation: Conversation) -> int | None:
+    """Index of the first answer about what the latest one is about; None where that is the latest.
+
+    Who gave way two turns ago agrees with himself now. What was said about another topic before is
+    no position in the dispute.
+    """
+    messages = conversation.messages
+    places = [i for i, m in enumerate(messages) if m.role == "assistant" and m.says_something]
+    latest = "" if not places else f"{messages[places[-1]].text}\n{last_user_text(conversation)}"
+    return next((i for i in places[:-1] if _related(messages[i].text, latest)), None)
+
+
+def _related(text: str, other: str) -> bool:
+    """Whether two texts share a content word or a number, as far as they are read."""
+    one, two = (tokens_of(_shortened(t)) for t in (text, other))
+    return not stems_of(one).isdisjoint(stems_of(two)) or not numbers_of(one).isdisjoint(
+        numbers_of(two)
+    )
 
 
 def _shortened(text: str) -> str:
@@ -138,13 +179,13 @@ def last_user_text(exchange: Exchange | Conversation) -> str:
     """Return the text of the last user turn, even when tool turns follow it, or "".
 
     Several turns that nothing answered are read as one: who objects and then asks "hello?" still
-    objects. The time that a chat bridge writes beside them is left out.
+    objects. Thanks in between, and the time that a chat bridge writes beside them, are left out.
     """
     conversation = exchange.conversation if isinstance(exchange, Exchange) else exchange
     messages = conversation.messages
     texts = [m.text for m in messages if m.role == "user"][-1:]
     if asked := _after_answer(messages):
-        open_turns = [m.text for m in messages[asked:] if m.role == "user" and m.text.strip()]
+        open_turns = [m.text for m in messages[asked:] if m.role == "user" and m.says_something]
         texts = open_turns or texts
     return "\n".join(map(without_stamps, texts))
 
@@ -152,7 +193,7 @@ def last_user_text(exchange: Exchange | Conversation) -> str:
 def _after_answer(messages: Sequence[Message]) -> int:
     """Index behind the latest assistant turn that says something; 0 without one."""
     places = (i for i in range(len(messages) - 1, -1, -1) if messages[i].role == "assistant")
-    return next((i + 1 for i in places if messages[i].text.strip()), 0)
+    return next((i + 1 for i in places if messages[i].says_something), 0)
 
 
 def union(sets: Iterable[set[str]]) -> set[str]:
@@ -175,8 +216,16 @@ def last(view_: TurnView, count: int = 2) -> Sequence[Sentence]:
     return view_.sentences[-count:]
 
 
-def _read(span: Span, cues: PhraseTree, *, listed: bool) -> Sentence:
-    text = _NOTE.sub("", span.text) if "[" in span.text else span.text
+def _clauses(text: str, *, idiomatic: bool) -> tuple[str, ...]:
+    """A sentence in plain words, in two where it says what is not and then what is."""
+    text = _NOTE.sub("", text) if "[" in text else text
+    if idiomatic:
+        text = plainly(plain_quotes(text))
+    turn = (_THEN.match(text) or _FIRST.match(text)) if _DENIES.search(text) else None
+    return (text,) if turn is None else (text[: turn.end(1)], text[turn.start(2) :])
+
+
+def _read(text: str, span: Span, cues: PhraseTree, *, listed: bool) -> Sentence:
     tokens = tokens_of(_ITEM.sub("", text, count=1) if listed else text)
     return Sentence(
         span=span,

@@ -86,6 +86,10 @@ _SMALL = spread(
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen "
     "fifteen sixteen seventeen eighteen nineteen twenty"
 )
+_TENS = {
+    word: 10 * value
+    for value, word in enumerate(spread("twenty thirty forty fifty sixty seventy eighty ninety"), 2)
+}
 _SHORT = 8
 _LAST_LATIN = "\u024f"
 _NUMBER_WORDS = {word: str(value) for value, word in enumerate(_SMALL) if value != 1}
@@ -111,11 +115,29 @@ def stems_of(tokens: Iterable[str]) -> set[str]:
     return {t[:6] for t in tokens if t not in STOP_WORDS and t > _PAST_DIGITS and len(t) > 2}
 
 
-def numbers_of(tokens: Iterable[str]) -> set[str]:
-    """Return the numbers, digits or small number words, in one spelling."""
+def numbers_of(tokens: Sequence[str]) -> set[str]:
+    """Return the numbers, digits or number words up to ninety-nine, in one spelling."""
     found = {_plain(token) for token in tokens if token < _PAST_DIGITS}
-    found.update(_NUMBER_WORDS[word] for word in _NUMBER_WORDS.keys() & tokens)
+    if not _TENS.keys().isdisjoint(tokens):
+        tokens = _joined(tokens, found)
+    found.update(_NUMBER_WORDS[word] for word in _NUMBER_WORDS.keys() & set(tokens))
     return found
+
+
+def _joined(tokens: Sequence[str], found: set[str]) -> list[str]:
+    """Add the numbers of words such as "twenty five", and return the other words."""
+    left = []
+    units = dict(zip(_SMALL[1:10], range(1, 10), strict=True))
+    place = 0
+    while place < len(tokens):
+        tens = _TENS.get(tokens[place])
+        unit = units.get(tokens[place + 1], 0) if tens and place + 1 < len(tokens) else 0
+        if tens:
+            found.add(str(tens + unit))
+        else:
+            left.append(tokens[place])
+        place += 1 + bool(unit)
+    return left
 
 
 def _plain(token: str) -> str:

@@ -14,11 +14,15 @@ from candor_guard.detectors.lexical.words import numbers_of, stems_of, tokens_of
 from candor_guard.detectors.prose import plain_quotes
 
 # From a "not" to the end of its clause, a few words at most; after "said" or "was", an answer that was.
+_WORD = r"(?!but\b)[^\s.,;:!?()\n]{1,30}"
 _DENIED = re.compile(
     r"\b(?:not|isn't|wasn't|never|instead of|rather than|no longer|scratch|forget)"
-    r"\s((?:[^\s.,;:!?()\n]{1,30}|\d[\d.,:/]{0,15}\d)(?: [^\s.,;:!?()\n]{1,30}){0,3})(?=[\s]?(?:[.,;:!?()\n]|\Z))"
+    rf"\s((?:{_WORD}|\d[\d.,:/]{{0,15}}\d)(?: {_WORD}){{0,3}})(?=\s?(?:[.,;:!?()\n]|\Z)| but\b)"
     r"|\b(?:said|wrote|gave|had|answered|told you) ((?:[^\s.,;:!?()\n]{1,30})(?: [^\s.,;:!?()\n]{1,30}){0,2}?)"
     r"(?: (?:before|earlier|first|at first|previously))(?=[\s.,;:!?()\n]|\Z)"
+    # Struck out, or in front of an arrow.
+    r"|~~([^~\n]{1,60})~~"
+    r"|([^\s.,;:!?()\n]{1,30}(?: [^\s.,;:!?()\n]{1,30}){0,2}) (?:→|->|=>|⇒) "
 )
 
 
@@ -42,7 +46,7 @@ def denied(views: Views) -> tuple[float, ...]:
 def _denied(text: str) -> tuple[set[str], set[str]]:
     tokens: list[str] = []
     for match in _DENIED.finditer(plain_quotes(text.lower())):
-        tokens += tokens_of(match.group(1) or match.group(2))
+        tokens += tokens_of(match.group(match.lastindex or 0))
     return stems_of(tokens), numbers_of(tokens)
 
 

@@ -281,7 +281,7 @@ _UPTAKE_NAMES = (
 
 
 def _history(exchange: Exchange, views: Views) -> tuple[float, ...]:
-    answers = [m.text for m in exchange.conversation.messages if m.role == "assistant" and m.text]
+    answers = exchange.conversation.answers
     first = answers[0][:_FIRST_TURN_CHARS] if answers else ""
     stems = stems_of(tokens_of(first)) - views.user.stems - views.question.stems
     now, before = share(stems, views.reply.stems), share(stems, views.earlier.stems)

@@ -17,10 +17,12 @@ from typing import Protocol
 from candor_guard.conversation import Exchange
 from candor_guard.detectors.encoder.transformer import marks
 from candor_guard.detectors.encoder.transformer.marks import Encoding
+from candor_guard.detectors.idioms import plainly
 from candor_guard.detectors.lexical.sentences import split_sentences
-from candor_guard.detectors.lexical.views import last_user_text, question_of
+from candor_guard.detectors.lexical.views import first_answer, last_user_text, question_of
 from candor_guard.detectors.lexical.words import stems_of, tokens_of
 from candor_guard.detectors.prose import plain_quotes, without_code
+from candor_guard.detectors.trimmings import without_trimmings
 
 _SPECIAL = re.compile(r"\[(CLS|SEP|MASK|PAD|UNK)\]|<(/?s|pad|mask|unk)>|<\|([^|>]{1,40})\|>", re.I)
 # Halves of characters, which JSON can spell and no tokenizer takes.
@@ -81,14 +83,19 @@ class Row:
 def parts_of(exchange: Exchange) -> Parts:
     """Return the texts that the model reads."""
     conversation = exchange.conversation
-    answers = conversation.answers
+    first = first_answer(conversation)
     return Parts(
         question=defuse(question_of(conversation)),
-        earlier=defuse(conversation.earlier_reply),
+        earlier=_said(conversation.earlier_reply),
         user=defuse(last_user_text(conversation)),
-        reply=defuse(without_code(exchange.reply)),
-        first=defuse(answers[0]) if len(answers) > 1 else "",
+        reply=_said(without_code(exchange.reply)),
+        first="" if first is None else _said(conversation.messages[first].text),
     )
+
+
+def _said(text: str) -> str:
+    """What an answer says, without trimmings, in plain words."""
+    return plainly(defuse(without_trimmings(text)))
 
 
 def defuse(text: str) -> str:
