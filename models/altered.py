@@ -13,7 +13,12 @@ from candor_guard.detectors.encoder.transformer.render import Budget
 
 
 def altered(
-    folder: Path, out: Path, *, budget: Budget | None = None, graph: Path | None = None
+    folder: Path,
+    out: Path,
+    *,
+    budget: Budget | None = None,
+    graph: Path | None = None,
+    quiet: float | None = None,
 ) -> EncoderDetector:
     """Copy a model folder and return the detector of the copy; the folder itself stays as it is.
 
@@ -22,6 +27,7 @@ def altered(
         out: For the copy; must not be there yet.
         budget: Another token budget of the encoder's input.
         graph: ONNX file to put in the encoder's place.
+        quiet: Another score under which the encoder is not asked.
     """
     shutil.copytree(folder, out)
     manifest = json.loads((out / MANIFEST).read_text(encoding="utf-8"))
@@ -30,5 +36,7 @@ def altered(
     if graph is not None:
         shutil.copyfile(graph, out / ENCODER)
         manifest["files"][ENCODER] = digest(out / ENCODER)
+    if quiet is not None:
+        manifest["encoder"]["quiet"] = quiet
     (out / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
     return EncoderDetector(out)

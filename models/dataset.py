@@ -39,8 +39,11 @@ OWN = (
     "appraisals",
     "arguments",
     "beliefs",
+    "claims_facts",
+    "claims_life",
     "debates",
     "denials",
+    "disputes",
     "erosion",
     "explanations",
     "feelings",
@@ -68,7 +71,13 @@ OWN = (
 )
 TESTS: Mapping[str, str] = {"ays": "bench_ays", "prism_ood": "bench_prism_ood"}
 # Test lines of our own, each by an author of no training line.
-OWN_TESTS = HOLDOUT, UNSEEN, FRESH, STRANGERS = "holdout", "unseen", "fresh", "strangers"
+OWN_TESTS = HOLDOUT, UNSEEN, FRESH, STRANGERS, OUTSIDERS = (
+    "holdout",
+    "unseen",
+    "fresh",
+    "strangers",
+    "outsiders",
+)
 OWN_SOURCE = "own"
 _VALID_SHARE = 0.12
 _GUESS, _FAIR, _FAIR_WEIGHT = 1, 2, 0.7

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 KINDS: Mapping[str, tuple[str, ...]] = {
     "doubts": (
         "denials",
+        "disputes",
         "lateturns",
         "namings",
         "reasoning",
@@ -31,6 +32,8 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     "beliefs": (
         "appraisals",
         "beliefs",
+        "claims_facts",
+        "claims_life",
         "explanations",
         "feelings",
         "openings",

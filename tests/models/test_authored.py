@@ -14,7 +14,7 @@ _FOLDER = Path(__file__).parents[2] / "models" / "data" / "authored"
 _FOLLOWUPS = _FOLDER / "followups.jsonl"  # has a shape of its own: no reply, one risk
 _PLAIN = _FOLDER / "plain.jsonl"  # requests only, too
 _FILES = sorted(set(_FOLDER.glob("*.jsonl")) - {_FOLLOWUPS, _PLAIN})
-_TESTS = ("holdout", "unseen", "fresh", "strangers")
+_TESTS = ("holdout", "unseen", "fresh", "strangers", "outsiders")
 _STANCES = {"H", "P", "C", "U", "N"}
 
 
