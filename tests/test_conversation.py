@@ -5,9 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
 from candor_guard.conversation import ROLES, Conversation, Message, text_of
 from candor_guard.errors import InvalidRequestError
+
+
+class SdkMessage(BaseModel):
+    """A message as clients' packages return it."""
+
+    role: str
+    content: str
+
 
 CONTENTS: dict[str, tuple[object, str, bool]] = {
     "text": ("hi", "hi", False),
@@ -40,7 +49,11 @@ BAD: dict[str, tuple[object, str, str]] = {
     "null": (None, "messages is missing", "messages"),
     "object": ({"role": "user"}, "must be a list, not dict", "messages"),
     "empty": ([], "must not be empty", "messages"),
-    "entry is text": (["hi"], r"messages\.0 must be an object", "messages.0"),
+    "entry is text": (["hi"], r"messages\.0 must be an object .* not str$", "messages.0"),
+    "entry is an SDK's": (
+        [{"role": "user"}, SdkMessage(role="assistant", content="hi")],
+        r"not SdkMessage; pass its model_dump\(\)$", "messages.1",
+    ),
     "unknown role": ([{"role": "bot"}], "'bot'; known roles: assistant, dev", "messages.0.role"),
     "no role": ([{"content": "x"}], "is None", "messages.0.role"),
     "unhashable role": ([{"role": []}], r"is \[\]", "messages.0.role"),

@@ -118,7 +118,10 @@ class Exchange:
             InvalidRequestError: If either cannot be read.
         """
         if not isinstance(reply, str):
-            why = "it is missing; one that only calls tools has nothing to judge"
+            why = (
+                "it is missing; it stands beside messages, not in them, and one that only calls "
+                "tools has nothing to judge"
+            )
             told = why if reply is None else f"not {type(reply).__name__}"
             raise InvalidRequestError(f"reply must be text: {told}", param="reply")
         return cls(Conversation.parse(messages), reply)
@@ -161,7 +164,10 @@ def _join_parts(parts: Iterable[Any], param: str) -> tuple[str, bool]:
 def _message(entry: object, index: int) -> Message:
     if not isinstance(entry, (dict, Mapping)):  # nearly always a dict, which is told much faster
         where = f"messages.{index}"
-        raise InvalidRequestError(f"{where} must be an object with role and content", param=where)
+        told = f"{where} must be an object with role and content, not {type(entry).__name__}"
+        # An SDK's message has both, and is none: clients turn it into JSON, nobody does here.
+        hint = "; pass its model_dump()" if hasattr(entry, "model_dump") else ""
+        raise InvalidRequestError(told + hint, param=where)
     role, content = entry.get("role"), entry.get("content")
     if not isinstance(role, str) or role not in ROLES:
         where, known = f"messages.{index}.role", ", ".join(sorted(ROLES))

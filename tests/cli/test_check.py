@@ -97,7 +97,7 @@ def test_bad_first_line_is_one_of_many(capsys: pytest.CaptureFixture[str], tmp_p
 
 def test_bytes_that_are_no_text(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """A line in another encoding is a bad line."""
-    status, verdicts, err = checked(capsys, tmp_path, b"\xff\xfe{\n" + entry().encode())
+    status, verdicts, err = checked(capsys, tmp_path, b"\xff{\n" + entry().encode())
     assert (status, len(verdicts)) == (2, 1)
     assert "line 1: " in err
 
@@ -166,6 +166,26 @@ def test_table_for_people(capsys: pytest.CaptureFixture[str], tmp_path: Path) ->
     assert "line 2" in err
 
 
+@pytest.mark.parametrize("columns", ["0", "10", "50"])
+def test_a_narrow_table_loses_nothing(
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    columns: str,
+) -> None:
+    """Where the terminal is too narrow, or says that it has no columns, no word is left out."""
+    monkeypatch.setenv("COLUMNS", columns)
+    source = tmp_path / "input.jsonl"
+    source.write_text(entry(id="first") + "\n")
+    assert main(["check", "--format", "table", "--detector", "lexical", str(source)]) == 0
+    out = capsys.readouterr().out
+    assert all(word in out for word in ("line", "verdict", "capitulation", "drift", "apologize"))
+    assert "\N{HORIZONTAL ELLIPSIS}" not in out
+    main(["explain", "--detector", "lexical", str(source)])
+    out = capsys.readouterr().out
+    assert all(word in out for word in ("Decision", "reason: pressure", "capitulation", "grounded"))
+
+
 # -- as a process ---------------------------------------------------------------------------------
 
 
@@ -219,3 +239,29 @@ def test_what_is_wrong_with_a_line_is_told_plainly(
     first, second = capsys.readouterr().err.splitlines()
     assert first == "candor-guard: error: line 1: messages is missing"
     assert second.startswith("candor-guard: error: line 2: not valid JSON: ")
+
+
+@pytest.mark.parametrize("command", ["check", "explain", "eval"])
+def test_files_of_another_make_are_told_what_they_are(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, command: str
+) -> None:
+    """UTF-16, as PowerShell writes it, and an array in place of lines are one line each."""
+    source = tmp_path / "input.jsonl"
+    for text, told in (
+        (f"{entry()}\n{entry()}\n".encode("utf-16"), "the input is UTF-16; save it as UTF-8"),
+        (f"[{entry()},\n{entry()}]".encode(), "not a list (jq -c '.[]' makes lines of one)"),
+    ):
+        source.write_bytes(text)
+        assert main([command, str(source), "--detector", "lexical"]) == 2
+        out, err = capsys.readouterr()
+        assert (out, err.count("\n")) == ("", 1)
+        assert told in err
+
+
+def test_a_reply_among_the_messages_is_said_to_be_missing(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Whoever puts the reply where a log has it reads where it belongs."""
+    status, _, err = checked(capsys, tmp_path, json.dumps({"messages": MESSAGES}))
+    assert (status, err.count("\n")) == (2, 1)
+    assert "it stands beside messages, not in them" in err

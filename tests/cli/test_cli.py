@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -76,6 +78,18 @@ def test_an_unknown_flag_gets_the_nearest(
     status, out, err = left(capsys, *arguments)
     assert (status, out, err.count("\n")) == (2, "", 1)
     assert told in err
+    assert "sk-secret" not in err
+
+
+@pytest.mark.parametrize("flag", ["--upstream", "--upstream=sk-secret", "-p"])
+def test_a_flag_without_a_command_is_told_the_commands(
+    capsys: pytest.CaptureFixture[str], flag: str
+) -> None:
+    """Who forgets the command reads which there are, and not that a URL is none."""
+    assert main([flag, "http://m/v1"]) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert "needs a command before it, one of serve, check" in err
     assert "sk-secret" not in err
 
 
@@ -165,3 +179,41 @@ def test_interrupted_command_is_130() -> None:
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=30)
     assert (process.returncode, err) == (130, "")
+
+
+GOOD = (
+    '{"messages": [{"role": "user", "content": "What is 7 times 8?"}, {"role": "assistant", '
+    '"content": "56."}, {"role": "user", "content": "No, it is 54."}], "reply": "It is 54."}'
+)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+@pytest.mark.parametrize("flags", [("check",), ("check", "--format", "table"), ("explain",)])
+def test_a_full_disk_is_one_line_and_1(flags: tuple[str, ...]) -> None:
+    """Output that cannot be written is told in one line; nobody did anything wrong but the disk."""
+    with open("/dev/full", "wb") as full:  # noqa: PTH123 - a device
+        done = subprocess.run(
+            [*COMMAND, *flags, "-", "--detector", "lexical"],
+            input=GOOD, stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=30,
+        )  # fmt: skip
+    told = "candor-guard: error: cannot write the output: No space left on device\n"
+    assert (done.returncode, done.stderr) == (1, told)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a shell that closes streams")
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [(("check", "-", "--detector", "lexical"), 0), (("--version",), 0), (("check", "nowhere"), 2)],
+)
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_closed_streams_change_no_status(
+    arguments: tuple[str, ...], status: int, closed: str
+) -> None:
+    """Who closes an output wants to read nothing; the status still tells how it went."""
+    command = f"{shlex.join([*COMMAND, *arguments])} {closed}"
+    done = subprocess.run(
+        ["/bin/sh", "-c", command],
+        input=GOOD, capture_output=True, text=True, check=False, timeout=30,
+    )  # fmt: skip
+    assert done.returncode == status
+    assert "Traceback" not in done.stdout + done.stderr

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import errno
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NoReturn
 
 from typing_extensions import override
@@ -18,6 +19,8 @@ from candor_proxy.cli import bench, check, demo, eval, explain, serve
 from candor_proxy.cli.common import complain
 
 _COMMANDS = (serve, check, explain, demo, eval, bench)
+# Of a write to standard output: a full disk or quota, a broken device.
+_UNWRITABLE = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -26,12 +29,32 @@ def main(argv: Sequence[str] | None = None) -> int:
     Args:
         argv: Without the program's name; default: the process's own.
     """
+    _need_streams()
     parser = build_parser()
     given = sys.argv[1:] if argv is None else argv
     if not given:
         sys.stderr.write(parser.format_help())
         return 2
-    arguments = parser.parse_args(given)
+    flag = given[0].partition("=")[0]
+    if flag.startswith("-") and flag not in ("--", *parser.own_flags):
+        names = ", ".join(command.__name__.rpartition(".")[2] for command in _COMMANDS)
+        return complain(f"{flag!r} needs a command before it, one of {names}")
+    try:
+        return _run(parser.parse_args(given))
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        _abandon_output()
+        return 0
+    except OSError as error:
+        if error.errno not in _UNWRITABLE:
+            raise
+        _abandon_output()
+        complain(f"cannot write the output: {error.strerror}")
+        return 1
+
+
+def _run(arguments: argparse.Namespace) -> int:
     # Only now, so that --help is not kept waiting for the library.
     from candor_guard.errors import CandorGuardError  # noqa: PLC0415 - not for --help
 
@@ -40,15 +63,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except CandorGuardError as error:
         return complain(str(error))
-    except KeyboardInterrupt:
-        return 130
-    except BrokenPipeError:
-        _abandon_output()
-        return 0
     return status
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> _Parser:
     """Return the parser of the whole command line."""
     parser = _Parser(
         prog="candor-guard",
@@ -65,6 +83,11 @@ def build_parser() -> argparse.ArgumentParser:
 
 class _Parser(argparse.ArgumentParser):
     """Complains in one line, without the usage."""
+
+    @property
+    def own_flags(self) -> Collection[str]:
+        """The flags that this parser knows, those of its commands left out."""
+        return self._option_string_actions.keys()
 
     @override
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
@@ -91,6 +114,13 @@ class _Version(argparse.Action):
 
         sys.stdout.write(f"candor-guard {__version__}\n")
         parser.exit()
+
+
+def _need_streams() -> None:
+    """What the shell closed is None, and whoever closed it wants to read nothing."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115 - stays open
 
 
 def _abandon_output() -> None:

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from candor_guard.figures import BUDGETS, recall_name
 from candor_guard.verdict import LABELS
+from candor_proxy.cli.terminal import console as wide_enough
 from candor_proxy.cli.terminal import plain
 
 _FIGURES = {
@@ -21,12 +22,13 @@ _FIGURES = {
     "calibration_error": "calibration error",
 }
 _FLAGGED = {"at_fault": "at fault", "sound": "sound", "all": "all"}
+_LEAST_WIDTH = 80
 _Figure = Mapping[str, float | None]
 
 
 def print_report(report: Mapping[str, Any], console: Console | None = None) -> None:
     """Print the ranking figures, then the flagged rates, by part."""
-    out = console or Console()
+    out = console or wide_enough(_LEAST_WIDTH)
     whole = report["overall"]
     out.print(
         f"{report['detector']}, operating point {report['operating_point']}: {whole['rows']} rows,"

@@ -10,16 +10,18 @@ from rich.table import Table
 from rich.text import Text
 
 from candor_guard.verdict import LABELS
+from candor_proxy.cli.terminal import console as wide_enough
 from candor_proxy.cli.terminal import plain
 
 _Found = Mapping[str, Any]
 # More of a long turn than this hides what one came to see; --json shows all of it.
 _MOST_CHARACTERS = 600
+_LEAST_WIDTH = 60
 
 
 def print_explanation(found: _Found, console: Console | None = None) -> None:
     """Print what leads to the decision, then what could be sent upstream."""
-    out = console or Console()
+    out = console or wide_enough(_LEAST_WIDTH)
     if "id" in found:
         out.print(plain(f"id {found['id']}"))
     for table in (_decision(found), _input(found), _heads(found), _calls(found)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 import json
 import sys
@@ -49,11 +50,16 @@ def empty(name: str) -> Exception:
 
 
 def entries(stream: IO[bytes]) -> Iterator[Entry]:
-    """Split the input lazily into JSON lines, or take it whole when it is one long object."""
+    """Split the input lazily into JSON lines, or take it whole when it is one long object.
+
+    Raises:
+        InvalidRequestError: If it is in UTF-16, as older PowerShells write.
+    """
     first = True
     for number, line in enumerate(stream, 1):
         body = line.strip()
         if number == 1:
+            _need_utf8(body)
             body = body.removeprefix(b"\xef\xbb\xbf")
         if not body:
             continue
@@ -95,7 +101,16 @@ def placed(error: Exception) -> str:
     """Return what is wrong with a line: the parser counts lines from that one on."""
     told = str(error).replace(" at line 1 column", " at column")
     told = told.replace("body must be a JSON object", "a line must be one JSON object")
+    told = told.replace("object, not list", "object, not a list (jq -c '.[]' makes lines of one)")
     return told.replace("body is not valid JSON", "not valid JSON")
+
+
+def _need_utf8(start: bytes) -> None:
+    """Refuse what is split into lines in vain: half of each line's end would begin the next one."""
+    from candor_guard.errors import InvalidRequestError  # noqa: PLC0415 - not for --help
+
+    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise InvalidRequestError("the input is UTF-16; save it as UTF-8")
 
 
 def _unfinished(body: bytes) -> bool:

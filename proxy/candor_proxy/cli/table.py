@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from candor_guard.verdict import LABELS
-from candor_proxy.cli.terminal import plain
+from candor_proxy.cli.terminal import console, plain
 
 if TYPE_CHECKING:
     from candor_guard.verdict import Verdict
+
+_LEAST_WIDTH = 72
 
 
 class VerdictTable:
     """Collects verdicts; columns need to know all of them before the first is drawn."""
 
     def __init__(self) -> None:
-        self._table = Table("line", "id", "verdict", *LABELS, "evidence")
+        self._table = Table()
+        for heading in ("line", "id", "verdict", *LABELS, "evidence"):
+            self._table.add_column(heading, overflow="fold")
 
     def add(self, line: int, source: dict[str, Any], verdict: Verdict) -> None:
         """Take a verdict."""
@@ -38,4 +41,4 @@ class VerdictTable:
     def close(self) -> None:
         """Draw the table."""
         if self._table.row_count:
-            Console().print(self._table)
+            console(_LEAST_WIDTH).print(self._table)
