@@ -190,6 +190,20 @@ def test_wrong_arguments(capsys: pytest.CaptureFixture[str], flags: tuple[str, .
     complaint(capsys, *flags)
 
 
+@pytest.mark.parametrize(
+    ("flags", "flag"),
+    [
+        (("--base-url", "nowhere"), "--base-url"),
+        (("--base-url", "http://m/v1", "--direct", "nowhere"), "--direct"),
+    ],
+)
+def test_of_two_addresses_the_bad_one_is_named(
+    capsys: pytest.CaptureFixture[str], flags: tuple[str, ...], flag: str
+) -> None:
+    """The complaint about a URL begins with the flag that has it."""
+    assert f"error: {flag}: the upstream's base URL must begin" in complaint(capsys, *flags)
+
+
 @pytest.mark.parametrize("content", [b"", b"one two", b"\xff\xfe", b"a\nb", "schlüssel".encode()])
 def test_key_files_that_hold_no_key(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, content: bytes

@@ -36,6 +36,13 @@ def test_help_has_an_example(capsys: pytest.CaptureFixture[str], command: tuple[
     assert " ".join(("candor-guard", *command)) in out.partition("example:")[2]
 
 
+@pytest.mark.parametrize("command", ["serve", "check", "explain", "demo", "eval", "bench"])
+def test_help_is_broken_into_lines(capsys: pytest.CaptureFixture[str], command: str) -> None:
+    """No line of a --help is left to the terminal, which would break it within a word."""
+    _, out, _ = left(capsys, command, "--help")
+    assert max(map(len, out.splitlines())) <= 100
+
+
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     """The version is the library's."""
     assert left(capsys, "--version") == (0, f"candor-guard {__version__}\n", "")

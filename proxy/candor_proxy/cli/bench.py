@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from candor_proxy.cli.common import Subparsers
 
 if TYPE_CHECKING:
+    from candor_guard.upstreams.target import BaseUrl
     from candor_proxy.cli.bench_load import Plan, Results, Target, Times
 
 _EXAMPLE = """\
@@ -40,7 +41,7 @@ def add_parser(subparsers: Subparsers) -> None:
     )
     parser.add_argument("--base-url", metavar="URL", required=True, help="such as http://host/v1")
     parser.add_argument("--direct", metavar="URL", help="the same model without the proxy")
-    parser.add_argument("--model", metavar="NAME", default="mock", help="that is asked for (mock)")
+    parser.add_argument("--model", metavar="NAME", default="mock", help="model to ask for (mock)")
     parser.add_argument(
         "--requests", metavar="N", type=_number(_MOST_REQUESTS), default=50,
         help="to each address, for each load (50)",
@@ -113,15 +114,24 @@ def _clients(text: str) -> tuple[int, ...]:
 
 
 def _targets(args: argparse.Namespace) -> list[Target]:
-    from candor_guard.upstreams.target import BaseUrl  # noqa: PLC0415 - not for --help
     from candor_proxy.cli.bench_load import Target  # noqa: PLC0415 - not for --help
 
     key = _key(args.api_key_file)
-    targets = [Target("proxy", BaseUrl.parse(args.base_url), key)]
+    targets = [Target("proxy", _url("--base-url", args.base_url), key)]
     if args.direct is not None:
         own = _key(args.direct_api_key_file)
-        targets.append(Target("direct", BaseUrl.parse(args.direct), own or key))
+        targets.append(Target("direct", _url("--direct", args.direct), own or key))
     return targets
+
+
+def _url(flag: str, text: str) -> BaseUrl:
+    from candor_guard.errors import ConfigurationError  # noqa: PLC0415 - not for --help
+    from candor_guard.upstreams.target import BaseUrl  # noqa: PLC0415 - not for --help
+
+    try:
+        return BaseUrl.parse(text)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{flag}: {error}") from None
 
 
 def _key(path: Path | None) -> str | None:

@@ -23,8 +23,8 @@ def add_parser(subparsers: Subparsers) -> None:
         "demo",
         help="play scripted conversations through the proxy, offline",
         description=(
-            "Start a scripted people-pleasing model and the proxy on loopback, play conversations "
-            "through a real client, and print the replies before and after. Exits 0 only when "
+            "Start a scripted people-pleasing model and the proxy on loopback, play conversations\n"
+            "through a real client, and print the replies before and after. Exits 0 only when\n"
             "every conversation ends as scripted."
         ),
         epilog=_EXAMPLE,

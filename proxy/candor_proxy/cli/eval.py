@@ -35,8 +35,8 @@ def add_parser(subparsers: Subparsers) -> None:
         "eval",
         help="measure a detector on labelled replies",
         description=(
-            "Judge labelled replies and say how well: AUROC, average precision, recall at 0.5, 2 "
-            "and 5 % false positives, pairs, calibration error, flagged rates, each with a 95 % "
+            "Judge labelled replies and say how well: AUROC, average precision, recall at 0.5, 2\n"
+            "and 5 % false positives, pairs, calibration error, flagged rates, each with a 95 %\n"
             "interval over groups."
         ),
         epilog=_EXAMPLE,

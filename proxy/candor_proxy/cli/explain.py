@@ -27,9 +27,9 @@ def add_parser(subparsers: Subparsers) -> None:
         "explain",
         help="show what leads to a decision about a reply",
         description=(
-            "Show for an exchange: the text that is read, the gate, every head, the evidence, the "
-            "decision and its reason, and what would be sent upstream as probe and by each "
-            "regeneration strategy."
+            "Show for an exchange: the text that is read, the gate, every score, the evidence, the\n"
+            "decision and its reason, and what could be sent upstream: the neutral questions, and\n"
+            "the request that each way to ask again would make."
         ),
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
