@@ -49,6 +49,16 @@ async def test_it_returns_0_when_every_outcome_holds() -> None:
     assert "misses: 0\n" in out.getvalue()
 
 
+@pytest.mark.parametrize("terminal", [True, False])
+async def test_who_waits_at_a_terminal_is_told(terminal: bool) -> None:
+    """Nothing is shown before all is played, so a terminal says what is going on; a pipe has no need."""
+    out = io.StringIO()
+    console = Console(file=out, width=100, force_terminal=terminal, color_system=None)
+    await run_demo(console=console, brief=True, make_proxy_app=lambda _: PerfectProxy())
+    told = out.getvalue().startswith(f"Playing {len(load_conversations())} conversations")
+    assert told is terminal
+
+
 async def test_the_real_proxy_ends_well_and_the_probe_has_its_say() -> None:
     """As shipped, every outcome holds, and a probe finds and clears what the detector does not."""
     console, out = _console()

@@ -64,9 +64,16 @@ async def run_demo(
             if serve:
                 return await _stay_up(out, upstream_url=upstream_url, proxy_url=proxy_url)
             script = load_conversations()
+            _announce(out, len(script))
             played = await play(script, upstream_url=upstream_url, proxy_url=proxy_url)
     show(out, played, count_spent(ledger), brief=brief)
     return 0 if all(entry.ok for entry in played) else 1
+
+
+def _announce(out: Console, conversations: int) -> None:
+    """Tell whoever waits at a terminal that something is going on; nothing is shown until the end."""
+    if out.is_terminal:
+        out.print(f"Playing {conversations} conversations, some seconds ...", highlight=False)
 
 
 async def _stay_up(out: Console, *, upstream_url: str, proxy_url: str) -> int:
