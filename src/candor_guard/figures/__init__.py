@@ -1,8 +1,8 @@
 """Figures for scored, labelled rows; intervals by bootstrap over groups. Standard library only.
 
 A figure without a meaning for its rows (AUROC of a single class, say) is NaN. Ties count half in
-AUROC and share their precision in average precision. The bootstrap draws whole groups and keeps the
-rows sorted throughout, so that hundreds of draws over thousands of rows take about a second. Draws
+AUROC and share their precision in average precision. The bootstrap draws whole groups and sorts the
+rows once, so that hundreds of draws over thousands of rows take about a second. Draws
 that all agree tell nothing of how far a figure may be off, so it has no interval then.
 """
 

@@ -7,15 +7,15 @@ import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from candor_guard.figures.ranking import BUDGETS, merged, ranked_figures
-from candor_guard.figures.rows import BINS, Judged, consistent, gap, mean, ordered, right_share
+from candor_guard.figures.measured import CALIBRATION, measured
+from candor_guard.figures.ranking import BUDGETS
+from candor_guard.figures.rows import Judged, mean
 
 Metric = Callable[[Sequence[float], Sequence[float]], float]
 
 ROUNDS = 200
 _HALF = 0.5
 _LOW, _HIGH = 0.025, 0.975
-_CALIBRATION = "calibration_error"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +59,7 @@ def share(flags: Sequence[bool], groups: Sequence[str], rounds: int = ROUNDS) ->
     if value in (0.0, 1.0) and rounds:
         bound = _LOW ** (1 / len(set(groups)))
         return Interval(value, bound, 1.0) if value else Interval(value, 0.0, 1 - bound)
-    values = [
-        sum(w for w, flag in zip(weights, flags, strict=True) if flag) / sum(weights)
-        for weights in _draws(groups, rounds)
-    ]
-    return _interval(value, values)
+    return _interval(value, [mean(flags, weights) for weights in _draws(groups, rounds)])
 
 
 def best_cut(judged: Judged, rounds: int = ROUNDS) -> float:
@@ -106,29 +102,13 @@ def summary(
         probabilities: Whether the scores are probabilities; otherwise there is no calibration error.
         rounds: How often the groups are drawn; 0 gives figures without intervals.
     """
-    order = sorted(range(len(judged.scores)), key=judged.scores.__getitem__, reverse=True)
-    rows = judged.take(order)
-    pairs = {"pairs_in_order": ordered(rows)}
-    if threshold is not None:
-        pairs["pair_consistency"] = consistent(rows, threshold)
-
-    def measure(weights: Sequence[int]) -> dict[str, float]:
-        found = ranked_figures(merged(rows.targets, rows.scores, weights), budgets)
-        if probabilities:
-            found[_CALIBRATION] = gap(rows.targets, rows.scores, weights, BINS)
-        if threshold is not None:
-            found["accuracy"] = right_share(rows, threshold, weights)
-        by_group = dict(zip(rows.groups, weights, strict=True))
-        return found | {
-            name: mean(kept.values(), [by_group[group] for group in kept])
-            for name, kept in pairs.items()
-        }
-
+    rows = judged.ranked()
+    measure = measured(rows, threshold, budgets, probabilities=probabilities)
     drawn = [measure(weights) for weights in _draws(rows.groups, rounds)]
-    whole = measure([1] * len(order))
+    whole = measure([1] * len(rows.scores))
     found = {name: _interval(value, [d[name] for d in drawn]) for name, value in whole.items()}
     if probabilities and drawn:
-        found[_CALIBRATION] = _centred(whole[_CALIBRATION], [d[_CALIBRATION] for d in drawn])
+        found[CALIBRATION] = _centred(whole[CALIBRATION], [d[CALIBRATION] for d in drawn])
     return found
 
 

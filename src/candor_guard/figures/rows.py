@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress, groupby
+from operator import mul, sub
+
+from candor_guard.figures.ranking import falling
 
 BINS = 10
 _HALF = 0.5
@@ -35,6 +39,10 @@ class Judged:
         """Whether both classes occur."""
         return 0 < self.positives < len(self.targets)
 
+    def ranked(self) -> Judged:
+        """Return the rows by falling score."""
+        return self.take(falling(self.scores))
+
     def take(self, indices: Sequence[int]) -> Judged:
         """Return some of the rows, in the order given."""
         return Judged(
@@ -46,8 +54,7 @@ class Judged:
 
 def accuracy(targets: Sequence[float], scores: Sequence[float], threshold: float = _HALF) -> float:
     """Share of rows on the right side of the threshold."""
-    right = sum((s >= threshold) == (t > _HALF) for t, s in zip(targets, scores, strict=True))
-    return right / len(targets) if targets else math.nan
+    return mean(right(targets, scores, threshold))
 
 
 def pair_consistency(
@@ -57,63 +64,72 @@ def pair_consistency(
     threshold: float = _HALF,
 ) -> float:
     """Share of groups with both classes in which every row is on the right side."""
-    return mean(consistent(Judged(targets, scores, groups), threshold).values())
+    return mean([*consistent(Judged(targets, scores, groups), threshold).values()])
 
 
 def pair_order(targets: Sequence[float], scores: Sequence[float], groups: Sequence[str]) -> float:
     """Share of groups with both classes whose every positive outscores every negative."""
-    return mean(ordered(Judged(targets, scores, groups)).values())
+    return mean([*ordered(Judged(targets, scores, groups)).values()])
 
 
 def calibration_error(targets: Sequence[float], scores: Sequence[float], bins: int = BINS) -> float:
-    """Expected calibration error over bins of equal width."""
-    return gap(targets, scores, [1] * len(targets), bins)
+    """Expected calibration error over bins of equal width; NaN without rows."""
+    order = falling(scores)
+    ranked = [targets[i] for i in order], [scores[i] for i in order]
+    return Calibration.of(*ranked, bins).error([1] * len(order))
 
 
 def reliability(
     targets: Sequence[float], scores: Sequence[float], bins: int = BINS
 ) -> list[tuple[float, float, int]]:
     """Return (mean score, mean target, rows) of each bin that has rows, by rising score."""
-    cells = _cells(targets, scores, [1] * len(targets), bins)
-    return [(score / rows, target / rows, int(rows)) for target, score, rows in cells]
+    order = sorted(range(len(scores)), key=scores.__getitem__)
+    found = []
+    for held in _stretches([scores[i] for i in order], bins):
+        rows = order[held]
+        score, target = sum(scores[i] for i in rows), sum(targets[i] for i in rows)
+        found.append((score / len(rows), target / len(rows), len(rows)))
+    return found
 
 
-def gap(
-    targets: Sequence[float], scores: Sequence[float], weights: Sequence[int], bins: int
-) -> float:
-    """Expected calibration error of weighted rows; NaN without weight."""
-    cells = _cells(targets, scores, weights, bins)
-    rows = sum(weight for _, _, weight in cells)
-    return sum(abs(target - score) for target, score, _ in cells) / rows if rows else math.nan
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """How far each row's target lies above its score, and which rows share a bin."""
+
+    errors: Sequence[float]
+    stretches: Sequence[slice]
+
+    @classmethod
+    def of(cls, targets: Sequence[float], scores: Sequence[float], bins: int = BINS) -> Calibration:
+        """Read rows, which must be sorted by score."""
+        return cls(list(map(sub, targets, scores)), _stretches(scores, bins))
+
+    def error(self, weights: Sequence[int]) -> float:
+        """Expected calibration error of weighted rows; NaN without weight."""
+        total = sum(weights)
+        sums = (sum(map(mul, weights[held], self.errors[held])) for held in self.stretches)
+        return sum(map(abs, sums)) / total if total else math.nan
 
 
-def _cells(
-    targets: Sequence[float], scores: Sequence[float], weights: Sequence[int], bins: int
-) -> list[tuple[float, float, float]]:
-    """Sums of targets, scores and weights of each bin that has rows, by rising score."""
-    cells: dict[int, list[float]] = defaultdict(lambda: [0.0, 0.0, 0.0])
-    for target, score, weight in zip(targets, scores, weights, strict=True):
-        if weight:
-            cell = cells[min(bins - 1, int(score * bins))]
-            cell[0] += weight * target
-            cell[1] += weight * score
-            cell[2] += weight
-    return [(cell[0], cell[1], cell[2]) for _, cell in sorted(cells.items())]
+def _stretches(scores: Sequence[float], bins: int) -> list[slice]:
+    """The rows of each bin of equal width; they must be sorted by score."""
+    found, start = [], 0
+    for _, members in groupby(min(bins - 1, int(score * bins)) for score in scores):
+        found.append(slice(start, start + len(list(members))))
+        start = found[-1].stop
+    return found
 
 
-def right_share(rows: Judged, threshold: float, weights: Sequence[int]) -> float:
-    """Weighted share of rows on the right side of the threshold."""
-    hits = [(s >= threshold) == (t > _HALF) for t, s in zip(rows.targets, rows.scores, strict=True)]
-    return mean(hits, weights)
-
-
-def mean(values: Iterable[bool], weights: Sequence[int] | None = None) -> float:
+def mean(flags: Sequence[bool], weights: Sequence[int] | None = None) -> float:
     """Weighted share of what is true; NaN without weight."""
-    flags = list(values)
     shares = [1] * len(flags) if weights is None else weights
     total = sum(shares)
-    hits = sum(weight for flag, weight in zip(flags, shares, strict=True) if flag)
-    return hits / total if total else math.nan
+    return sum(compress(shares, flags)) / total if total else math.nan
+
+
+def right(targets: Sequence[float], scores: Sequence[float], threshold: float) -> list[bool]:
+    """Which rows are on the right side of the threshold."""
+    return [(s >= threshold) == (t > _HALF) for t, s in zip(targets, scores, strict=True)]
 
 
 def _both_classes(rows: Judged) -> Mapping[str, list[int]]:
