@@ -14,6 +14,7 @@ from candor_guard.figures.intervals import (
     share,
     summary,
 )
+from candor_guard.figures.paired import Difference, differences, share_difference
 from candor_guard.figures.ranking import (
     BUDGETS,
     auroc,
@@ -37,6 +38,7 @@ __all__ = [
     "BINS",
     "BUDGETS",
     "ROUNDS",
+    "Difference",
     "Interval",
     "Judged",
     "accuracy",
@@ -45,6 +47,7 @@ __all__ = [
     "best_cut",
     "bootstrap",
     "calibration_error",
+    "differences",
     "pair_consistency",
     "pair_order",
     "recall_at",
@@ -52,6 +55,7 @@ __all__ = [
     "reliability",
     "roc",
     "share",
+    "share_difference",
     "summary",
     "threshold_at",
 ]

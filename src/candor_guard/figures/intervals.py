@@ -15,7 +15,7 @@ Metric = Callable[[Sequence[float], Sequence[float]], float]
 
 ROUNDS = 200
 _HALF = 0.5
-_LOW, _HIGH = 0.025, 0.975
+LOW, HIGH = 0.025, 0.975
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +41,10 @@ def bootstrap(
 ) -> Interval:
     """Return the metric with the 2.5 and 97.5 percentile of resampled groups; seeded."""
     values = []
-    for weights in _draws(groups, rounds):
+    for weights in draws(groups, rounds):
         drawn = [i for i, weight in enumerate(weights) for _ in range(weight)]
         values.append(metric([targets[i] for i in drawn], [scores[i] for i in drawn]))
-    return _interval(metric(targets, scores), values)
+    return percentiles(metric(targets, scores), values)
 
 
 def share(flags: Sequence[bool], groups: Sequence[str], rounds: int = ROUNDS) -> Interval:
@@ -53,13 +53,16 @@ def share(flags: Sequence[bool], groups: Sequence[str], rounds: int = ROUNDS) ->
     Where none is flagged, or every one, all draws agree, and the interval is that of Clopper and
     Pearson (1934) over the groups, which has a closed form there.
     """
-    if not flags:
-        return Interval(math.nan, math.nan, math.nan)
-    value = sum(flags) / len(flags)
-    if value in (0.0, 1.0) and rounds:
-        bound = _LOW ** (1 / len(set(groups)))
+    return share_of(flags, groups, [mean(flags, weights) for weights in draws(groups, rounds)])
+
+
+def share_of(flags: Sequence[bool], groups: Sequence[str], drawn: Sequence[float]) -> Interval:
+    """Return what `share` does, for draws that are there already."""
+    value = mean(flags)
+    if value in (0.0, 1.0) and drawn:
+        bound = LOW ** (1 / len(set(groups)))
         return Interval(value, bound, 1.0) if value else Interval(value, 0.0, 1 - bound)
-    return _interval(value, [mean(flags, weights) for weights in _draws(groups, rounds)])
+    return percentiles(value, drawn)
 
 
 def best_cut(judged: Judged, rounds: int = ROUNDS) -> float:
@@ -69,7 +72,7 @@ def best_cut(judged: Judged, rounds: int = ROUNDS) -> float:
     over resamples ("bagging", Breiman 1996) hangs on no row.
     """
     rows = judged.take(sorted(range(len(judged.scores)), key=judged.scores.__getitem__))
-    cuts = [_cut(rows, weights) for weights in _draws(rows.groups, rounds)]
+    cuts = [_cut(rows, weights) for weights in draws(rows.groups, rounds)]
     return math.fsum(cuts) / len(cuts) if cuts else math.nan
 
 
@@ -102,18 +105,31 @@ def summary(
         probabilities: Whether the scores are probabilities; otherwise there is no calibration error.
         rounds: How often the groups are drawn; 0 gives figures without intervals.
     """
+    whole, drawn = resampled(judged, threshold, budgets, rounds, probabilities=probabilities)
+    return {name: interval(name, value, drawn[name]) for name, value in whole.items()}
+
+
+def resampled(
+    judged: Judged,
+    threshold: float | None,
+    budgets: Sequence[float],
+    rounds: int,
+    *,
+    probabilities: bool,
+) -> tuple[dict[str, float], dict[str, list[float]]]:
+    """Return every figure of these rows, and what each of them is in every draw."""
     rows = judged.ranked()
     measure = measured(rows, threshold, budgets, probabilities=probabilities)
-    drawn = [measure(weights) for weights in _draws(rows.groups, rounds)]
     whole = measure([1] * len(rows.scores))
-    found = {name: _interval(value, [d[name] for d in drawn]) for name, value in whole.items()}
-    if probabilities and drawn:
-        found[CALIBRATION] = _centred(whole[CALIBRATION], [d[CALIBRATION] for d in drawn])
-    return found
+    drawn: dict[str, list[float]] = {name: [] for name in whole}
+    for weights in draws(rows.groups, rounds):
+        for name, value in measure(weights).items():
+            drawn[name].append(value)
+    return whole, drawn
 
 
-def _draws(groups: Sequence[str], rounds: int) -> Iterator[list[int]]:
-    """How often each row was drawn, once a round. Seeded: equal groups give equal draws."""
+def draws(groups: Sequence[str], rounds: int) -> Iterator[list[int]]:
+    """Say how often each row is drawn, once a round. Seeded: equal groups are drawn equally often."""
     names = sorted(set(groups))
     places = {name: place for place, name in enumerate(names)}
     of_row = [places[group] for group in groups]
@@ -125,18 +141,28 @@ def _draws(groups: Sequence[str], rounds: int) -> Iterator[list[int]]:
         yield [counts[place] for place in of_row]
 
 
-def _interval(value: float, values: Iterable[float]) -> Interval:
-    ranked = sorted(v for v in values if not math.isnan(v))
+def interval(name: str, value: float, drawn: Sequence[float], least: float = 0.0) -> Interval:
+    """Return a figure with the percentiles of its draws.
+
+    The calibration error is no mean: resampling raises it, and by as much its interval is moved.
+
+    Args:
+        name: Of the figure.
+        value: The figure.
+        drawn: What it is in every draw.
+        least: What a calibration error cannot lie below.
+    """
+    found = percentiles(value, drawn)
+    if name != CALIBRATION or math.isnan(found.low):
+        return found
+    raised = math.fsum(drawn) / len(drawn) - value
+    return Interval(value, max(least, found.low - raised), found.high - raised)
+
+
+def percentiles(value: float, drawn: Iterable[float]) -> Interval:
+    """Return a figure with the percentiles of its draws; without them where all draws agree."""
+    ranked = sorted(v for v in drawn if not math.isnan(v))
     if not ranked or ranked[0] == ranked[-1]:
         return Interval(value, math.nan, math.nan)
     last = len(ranked) - 1
-    return Interval(value, ranked[round(_LOW * last)], ranked[round(_HIGH * last)])
-
-
-def _centred(value: float, values: Sequence[float]) -> Interval:
-    """The interval of a figure that is no mean: resampling makes it larger, by so much it is moved."""
-    raised = math.fsum(values) / len(values) - value
-    found = _interval(value, values)
-    if math.isnan(found.low):
-        return found
-    return Interval(value, max(0.0, found.low - raised), found.high - raised)
+    return Interval(value, ranked[round(LOW * last)], ranked[round(HIGH * last)])
