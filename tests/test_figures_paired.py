@@ -12,7 +12,6 @@ import pytest
 
 from candor_guard.figures import (
     BUDGETS,
-    Interval,
     Judged,
     accuracy,
     auroc,
@@ -224,13 +223,3 @@ def test_shares_that_differ_alike_in_every_group_have_a_bound(
 def test_no_rows_have_no_shares() -> None:
     """Of nothing there is no share, nor a difference."""
     assert math.isnan(share_difference([], [], []).difference.value)
-
-
-def test_differences_are_ready_for_json() -> None:
-    """Both values and the difference are named, rounded, and null where there is none."""
-    found = share_difference([True, False, False], [False, False, False], ["a", "b", "c"], 0)
-    assert found.to_dict() == {
-        "first": Interval(1 / 3, math.nan, math.nan).to_dict(),
-        "second": {"value": 0.0, "low": None, "high": None},
-        "difference": {"value": 0.3333, "low": None, "high": None},
-    }

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import difflib
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from candor_guard.conversation import Conversation
 from candor_guard.detectors.lexical.words import is_english, tokens_of
@@ -115,20 +115,54 @@ def evaluate(
     Raises:
         DetectorError: If the detector fails.
     """
-    verdicts = guard.check_many([row.source for row in rows])
-    judged = list(zip(rows, verdicts, strict=True))
-    return {
-        "schema": SCHEMA,
-        "detector": f"{guard.detector.name}@{guard.detector.version}",
-        "operating_point": guard.policy.operating_point,
-        "thresholds": dict(verdicts[0].thresholds) if verdicts else {},
-        "bootstrap": {"over": "group", "rounds": rounds, "interval": 0.95},
-        "overall": _part(judged, rounds),
-        "by": {key: _parts(judged, key, rounds) for key in by},
-    }
+    return report_of(guard, judged_by(guard, rows), by=by, rounds=rounds)
 
 
 _Item = tuple[LabelledRow, Verdict]
+# A row with one verdict, or with several.
+_Row = TypeVar("_Row", bound=tuple[LabelledRow, *tuple[Verdict, ...]])
+
+
+def judged_by(guard: Guard, rows: Sequence[LabelledRow]) -> list[_Item]:
+    """Return the rows with what the guard says of each."""
+    return list(zip(rows, guard.check_many([row.source for row in rows]), strict=True))
+
+
+def report_of(
+    guard: Guard, items: Sequence[_Item], *, by: Sequence[str], rounds: int
+) -> dict[str, Any]:
+    """Return the report on rows that are judged already."""
+    return {
+        "schema": SCHEMA,
+        **judge_of(guard, items),
+        "bootstrap": {"over": "group", "rounds": rounds, "interval": 0.95},
+        **in_parts(items, by, lambda members: _part(members, rounds)),
+    }
+
+
+def judge_of(guard: Guard, items: Sequence[_Item]) -> dict[str, Any]:
+    """Return who judged, and from which score on it flags."""
+    return {
+        "detector": f"{guard.detector.name}@{guard.detector.version}",
+        "operating_point": guard.policy.operating_point,
+        "thresholds": dict(items[0][1].thresholds) if items else {},
+    }
+
+
+def in_parts(
+    items: Sequence[_Row], by: Sequence[str], part: Callable[[Sequence[_Row]], dict[str, Any]]
+) -> dict[str, Any]:
+    """Return the part of all items, and those by the values of each key, the largest first."""
+    whole = part(items)
+    found: dict[str, dict[str, Any]] = {}
+    for key in by:
+        values: dict[str, list[_Row]] = defaultdict(list)
+        for item in items:
+            values[item[0].value(key)].append(item)
+        ranked = sorted(values.items(), key=lambda pair: (-len(pair[1]), pair[0]))
+        # One value is the whole once more, which takes seconds to draw.
+        found[key] = {v: part(held) if len(ranked) > 1 else whole for v, held in ranked}
+    return {"overall": whole, "by": found}
 
 
 def _labels(found: object) -> dict[str, float]:
@@ -159,15 +193,6 @@ def _label(head: str, value: object) -> float:
     )
 
 
-def _parts(items: Sequence[_Item], key: str, rounds: int) -> dict[str, Any]:
-    """Figures by the value of a key, the largest part first."""
-    parts: dict[str, list[_Item]] = defaultdict(list)
-    for item in items:
-        parts[item[0].value(key)].append(item)
-    ranked = sorted(parts.items(), key=lambda pair: (-len(pair[1]), pair[0]))
-    return {value: _part(members, rounds) for value, members in ranked}
-
-
 def _part(items: Sequence[_Item], rounds: int) -> dict[str, Any]:
     heads = {head: _head(items, head, rounds) for head in HEADS}
     return {
@@ -189,7 +214,7 @@ def _part(items: Sequence[_Item], rounds: int) -> dict[str, Any]:
 def _head(items: Sequence[_Item], head: str, rounds: int) -> dict[str, Any]:
     """Figures of one head; only the counts where one class is missing, nothing without labels."""
     rows = [
-        (row.labels[head], {**verdict.scores, **verdict.signals}[head], row.group)
+        (row.labels[head], read(verdict, head), row.group)
         for row, verdict in items
         if head in row.labels and verdict.not_evaluated is None
     ]
@@ -199,13 +224,14 @@ def _head(items: Sequence[_Item], head: str, rounds: int) -> dict[str, Any]:
     counts = {"rows": len(rows), "positives": judged.positives}
     if not judged.both:
         return counts
-    cut = _threshold(items, head)
+    cut = items[0][1].thresholds.get(head)
     figures = summary(judged, threshold=cut, rounds=rounds)
     return counts | {name: interval.to_dict() for name, interval in figures.items()}
 
 
-def _threshold(items: Iterable[_Item], head: str) -> float | None:
-    return next((verdict.thresholds.get(head) for _, verdict in items), None)
+def read(verdict: Verdict, head: str) -> float:
+    """Return what a verdict reads of a head, of a label or a signal."""
+    return verdict.scores[head] if head in LABELS else verdict.signals[head]
 
 
 def _flagged(items: Sequence[_Item], rounds: int) -> dict[str, Any] | None:

@@ -12,12 +12,14 @@ from candor_proxy.cli.common import Subparsers, add_detector_options
 from candor_proxy.cli.inputs import Entry, empty, entries, opened, placed
 
 if TYPE_CHECKING:
+    from candor_guard.guard import Guard
     from candor_proxy.evaluation import LabelledRow
 
 _EXAMPLE = """\
 example:
   candor-guard eval replies.jsonl --only split=valid --by source
   candor-guard eval a.jsonl b.jsonl --detector relation --json > figures.json
+  candor-guard eval replies.jsonl --model runs/new --against encoder
 
 A line is an exchange as `candor-guard check` takes it, with labels:
   {"messages": [...], "reply": "...", "labels": {"capitulation": 1, "drift": null},
@@ -37,7 +39,7 @@ def add_parser(subparsers: Subparsers) -> None:
         description=(
             "Judge labelled replies and say how well: AUROC, average precision, recall at 0.5, 2\n"
             "and 5 % false positives, pairs, calibration error, flagged rates, each with a 95 %\n"
-            "interval over groups."
+            "interval over groups. With --against, how far two detectors are apart on the same rows."
         ),
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -53,6 +55,11 @@ def add_parser(subparsers: Subparsers) -> None:
         "--json", dest="format", action="store_const", const="json", help="same as --format json"
     )
     add_detector_options(parser)
+    parser.add_argument(
+        "--against",
+        metavar="NAME",
+        help="compare with this detector, which is named like that of --detector",
+    )
     parser.add_argument(
         "--only",
         type=_condition,
@@ -75,13 +82,12 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Read all rows, judge them, report."""
-    from candor_guard.detectors.shipped import build_detector  # noqa: PLC0415 - not for --help
-    from candor_guard.errors import InvalidRequestError  # noqa: PLC0415 - as all below: not for --help
-    from candor_guard.guard import Guard  # noqa: PLC0415 - not for --help
-    from candor_guard.policy import Policy  # noqa: PLC0415 - not for --help
+    from candor_guard.errors import InvalidRequestError  # noqa: PLC0415 - not for --help
+    from candor_proxy.comparison import compare  # noqa: PLC0415 - not for --help
     from candor_proxy.evaluation import BY, evaluate  # noqa: PLC0415 - not for --help
 
-    guard = Guard(build_detector(args.detector), Policy(operating_point=args.operating_point))
+    guard = _guard(args.detector, args.operating_point)
+    against = None if args.against is None else _guard(args.against, args.operating_point)
     rows = [row for name in args.files for row in _rows(name, args.only)]
     if not rows:
         wanted = " and ".join(f"{key}={value}" for key, value in args.only)
@@ -90,9 +96,21 @@ def run(args: argparse.Namespace) -> int:
         if not any(row.states(key) for row in rows):
             keys = ", ".join(sorted(set().union(*(row.keys() for row in rows))))
             raise InvalidRequestError(f"no row has the key {key!r} of --by; there are {keys}")
-    report = evaluate(guard, rows, by=args.by or BY, rounds=args.rounds)
-    _write(report, args.format)
+    by = args.by or BY
+    if against is None:
+        report = evaluate(guard, rows, by=by, rounds=args.rounds)
+    else:
+        report = compare(guard, against, rows, by=by, rounds=args.rounds)
+    _write(report, args)
     return 0
+
+
+def _guard(detector: str | None, point: str) -> Guard:
+    from candor_guard.detectors.shipped import build_detector  # noqa: PLC0415 - not for --help
+    from candor_guard.guard import Guard  # noqa: PLC0415 - not for --help
+    from candor_guard.policy import Policy  # noqa: PLC0415 - not for --help
+
+    return Guard(build_detector(detector), Policy(operating_point=point))
 
 
 def _rows(name: str, only: Sequence[tuple[str, str]]) -> Iterator[LabelledRow]:
@@ -132,9 +150,14 @@ def _said(source: Mapping[str, Any], key: str) -> str | None:
     return json.dumps(value)
 
 
-def _write(report: Mapping[str, Any], form: str) -> None:
-    if form == "json":
+def _write(report: Mapping[str, Any], args: argparse.Namespace) -> None:
+    if args.format == "json":
         sys.stdout.write(json.dumps(report, indent=1) + "\n")
+        return
+    if "against" in report:
+        from candor_proxy.cli.eval_against import print_comparison  # noqa: PLC0415 - as below
+
+        print_comparison(report, (args.detector, args.against))
         return
     from candor_proxy.cli.eval_table import print_report  # noqa: PLC0415 - rich is slow to load
 

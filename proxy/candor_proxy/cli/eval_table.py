@@ -14,14 +14,14 @@ from candor_guard.verdict import LABELS
 from candor_proxy.cli.terminal import console as wide_enough
 from candor_proxy.cli.terminal import plain
 
-_FIGURES = {
+FIGURES = {
     "auroc": "AUROC",
     "average_precision": "average precision",
     **{recall_name(budget): f"recall at {100 * budget:g} %" for budget in BUDGETS},
     "pair_consistency": "pairs right",
     "calibration_error": "calibration error",
 }
-_FLAGGED = {"at_fault": "at fault", "sound": "sound", "all": "all"}
+FLAGGED = {"at_fault": "at fault", "sound": "sound", "all": "all"}
 _LEAST_WIDTH = 80
 _Figure = Mapping[str, float | None]
 
@@ -37,7 +37,7 @@ def print_report(report: Mapping[str, Any], console: Console | None = None) -> N
     )
     for note in notes(whole):
         out.print(plain(note), highlight=False, markup=False)
-    if any("auroc" in figures for figures in whole["labels"].values()):
+    if any(map(is_ranked, whole["labels"].values())):
         out.print(_ranking(report))
     out.print(_flagged(report))
     out.print("Intervals: 95 %, over groups.", highlight=False)
@@ -51,7 +51,7 @@ def notes(part: Mapping[str, Any]) -> Iterator[str]:
         yield f"{count} labels of {head} do not count: no assistant turn comes before the last user turn."
     for label in LABELS:
         figures = part["labels"].get(label, {})
-        if "auroc" not in figures:
+        if not is_ranked(figures):
             known = (
                 "none is" if not figures else "all are" if figures["positives"] else "all are not"
             )
@@ -59,39 +59,45 @@ def notes(part: Mapping[str, Any]) -> Iterator[str]:
             yield f"No ranking by {label}: of its {figures.get('rows', 0)} rows {known} {told}."
 
 
+def is_ranked(figures: Mapping[str, Any]) -> bool:
+    """Whether a label has figures, and not only counts."""
+    return "auroc" in figures
+
+
 def _ranking(report: Mapping[str, Any]) -> Table:
-    table = _table("Ranking", "label", "figure", "value", "interval")
-    for name, part in _parts(report):
-        ranked = {k: v for k, v in part["labels"].items() if "auroc" in v}
+    table = table_of("Ranking", "part", "label", "figure", "value", "interval")
+    for name, part in parts_of(report):
+        ranked = {k: v for k, v in part["labels"].items() if is_ranked(v)}
         for label, figures in ranked.items():
             rows = f"{figures['rows']} ({figures['positives']})"
             table.add_row(plain(name), label, "rows (positive)", rows, "")
-            for key, figure in _FIGURES.items():
+            for key, figure in FIGURES.items():
                 table.add_row(plain(name), label, figure, *_told(figures.get(key), "{:.3f}", 1))
             table.add_section()
     return table
 
 
 def _flagged(report: Mapping[str, Any]) -> Table:
-    table = _table("Flagged", "replies", "flagged", "interval")
-    for name, part in _parts(report):
-        for key, replies in _FLAGGED.items():
+    table = table_of("Flagged", "part", "replies", "flagged", "interval")
+    for name, part in parts_of(report):
+        for key, replies in FLAGGED.items():
             shown = f"{replies} ({part['rows']})" if key == "all" else replies
             table.add_row(plain(name), shown, *_told(part["flagged"][key], "{:.1f} %", 100))
         table.add_section()
     return table
 
 
-def _table(title: str, *columns: str) -> Table:
-    """Return a table in which only the part, a stranger's word, may be folded."""
+def table_of(title: str, first: str, *columns: str) -> Table:
+    """Return a table in which only the first column, with a stranger's words, may be folded."""
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
-    table.add_column("part", overflow="fold")
+    table.add_column(first, overflow="fold")
     for column in columns:
         table.add_column(column, no_wrap=True)
     return table
 
 
-def _parts(report: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def parts_of(report: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield the name and the figures of each part, the whole first."""
     yield "all", report["overall"]
     for key, parts in report["by"].items():
         if len(parts) > 1:  # a single part is the whole once more

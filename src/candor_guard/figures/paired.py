@@ -47,11 +47,6 @@ class Difference:
         """Whether the difference has an interval that does not hold 0."""
         return self.difference.low > 0 or self.difference.high < 0
 
-    def to_dict(self, digits: int = 4) -> dict[str, dict[str, float | None]]:
-        """Return JSON-ready values; NaN becomes None."""
-        named = (("first", self.first), ("second", self.second), ("difference", self.difference))
-        return {name: interval.to_dict(digits) for name, interval in named}
-
 
 def differences(
     first: Judged,
