@@ -1,6 +1,7 @@
 """Score detectors on every listed set: ``python -m models.compare [--model FOLDER ...]``.
 
-The lexical detector is always a contender. Test sets are scored, never tuned on; but each new model
+The lexical detector is always a contender. Of several models each is held against the first one too: which
+figures are apart, by paired bootstrap over groups. Test sets are scored, never tuned on; but each new model
 was held against the shipped one on them, and replaced it where it was better. The threshold for accuracy comes from the valid rows of the training sets.
 """
 
@@ -25,6 +26,7 @@ from candor_guard.figures import (
     best_cut,
     bootstrap,
     calibration_error,
+    differences,
     pair_consistency,
     pair_order,
     recall_at,
@@ -44,6 +46,7 @@ from models.dataset import (
 
 POINT = "balanced"
 _PRISM = "prism"
+_BUDGETS = (0.02,)
 _RIGHT_TO_CONCEDE = ("update", "concede-evid")
 Readings = Sequence[Reading]
 
@@ -56,9 +59,17 @@ def sets(shared: Path, authored: Path) -> dict[str, list[Sample]]:
     return {f"valid {name}": rows for name, rows in found.items()} | tests
 
 
-def report(detector: Detector, named: Mapping[str, Sequence[Sample]]) -> dict[str, Any]:
+def readings_of(detector: Detector, named: Mapping[str, Sequence[Sample]]) -> dict[str, Readings]:
+    """Return what a detector reads in each set."""
+    return {name: detector.read([s.exchange for s in rows]) for name, rows in named.items()}
+
+
+def report(
+    detector: Detector,
+    named: Mapping[str, Sequence[Sample]],
+    readings: Mapping[str, Readings],
+) -> dict[str, Any]:
     """Return the figures of a detector on each set."""
-    readings = {name: detector.read([s.exchange for s in rows]) for name, rows in named.items()}
     paired = f"valid {_PRISM}"
     cut = best_cut(Judged(*judged(named[paired], readings[paired], "drift")))
     thresholds = detector.operating_points[POINT]
@@ -73,6 +84,25 @@ def report(detector: Detector, named: Mapping[str, Sequence[Sample]]) -> dict[st
         }
         for name, rows in named.items()
     }
+
+
+def against(
+    named: Mapping[str, Sequence[Sample]],
+    readings: Mapping[str, Readings],
+    first: Mapping[str, Readings],
+) -> dict[str, dict[str, Any]]:
+    """Return by set and label how far a model is from the first one, on rows with both classes."""
+    found: dict[str, dict[str, Any]] = {}
+    for name, rows in named.items():
+        for label in LABELS:
+            ours, theirs = (Judged(*judged(rows, read[name], label)) for read in (readings, first))
+            if ours.both:
+                figures = differences(ours, theirs, budgets=_BUDGETS)
+                found.setdefault(name, {})[label] = {
+                    figure: {**difference.difference.to_dict(), "apart": difference.apart}
+                    for figure, difference in figures.items()
+                }
+    return found
 
 
 def judged(
@@ -149,6 +179,22 @@ def lines_of(results: Mapping[str, Mapping[str, Any]]) -> list[str]:
     return table
 
 
+def apart_lines(name: str, first: str, found: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return which figures of a model are apart from the first one's, a line each."""
+    lines = [
+        f"{set_name}, {label}, {figure}: {told['value']:+.3f} ({told['low']:+.3f} to {told['high']:+.3f})"
+        for set_name, labels in found.items()
+        for label, figures in labels.items()
+        for figure, told in figures.items()
+        if told["apart"]
+    ]
+    count = sum(len(figures) for labels in found.values() for figures in labels.values())
+    return [
+        f"{name} less {first}: of {count} differences {len(lines)} have no 0 in their interval",
+        *lines,
+    ]
+
+
 def _cell(found: Mapping[str, float] | None) -> str:
     if not found:
         return ""
@@ -182,8 +228,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     line.add_argument("--out", type=Path, help="write the figures here as JSON")
     options = line.parse_args(arguments)
     named = sets(options.data, options.authored)
-    results = {name: report(d, named) for name, d in contenders(options.model).items()}
+    detectors = contenders(options.model)
+    readings = {name: readings_of(detector, named) for name, detector in detectors.items()}
+    results = {name: report(d, named, readings[name]) for name, d in detectors.items()}
     print("\n".join(lines_of(results)))
+    _, *models = detectors
+    for name in models[1:]:
+        found = against(named, readings[name], readings[models[0]])
+        print("\n" + "\n".join(apart_lines(name, models[0], found)))
+        for set_name, labels in found.items():
+            results[name][set_name]["against"] = {"model": models[0], **labels}
     if options.out:
         options.out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     return 0
