@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from tests.docs.pages import Block, blocks_of, missing, run
 
+from candor_proxy.cli import main
 from candor_proxy.demo.scripted import make_scripted_app
 from candor_proxy.demo.servers import serving
 
@@ -56,6 +57,27 @@ async def test_readme() -> None:
     blocks = blocks_of(page, marked=True)
     if blocks:
         await shows_what_happens(page, blocks)
+
+
+async def test_evaluation() -> None:
+    """The page on measuring shows in Python what it says."""
+    page = ROOT / "docs" / "evaluation.md"
+    blocks = blocks_of(page, marked=True)
+    assert blocks
+    await shows_what_happens(page, blocks)
+
+
+def test_the_labelled_example_can_be_compared(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command that the page on measuring gives for two detectors runs on the file that it names."""
+    text = (ROOT / "docs" / "evaluation.md").read_text(encoding="utf-8")
+    command = next(line for line in text.splitlines() if " --against " in line)
+    monkeypatch.chdir(ROOT)
+    assert main(command.split()[1:]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert "12 of 12 rows compared, 6 groups" in out
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)

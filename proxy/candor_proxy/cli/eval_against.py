@@ -14,7 +14,7 @@ from candor_proxy.cli.terminal import plain
 
 _COLUMNS = "A", "B", "A - B", "interval"
 _LEGEND = """\
-Intervals: 95 %, of the difference, over groups; with * where it does not hold 0.
+Intervals: 95 %, of the difference, over groups; * where it does not hold 0.
 Of equally good detectors, one or two figures in twenty have a * all the same.
 A smaller calibration error is the better one."""
 
