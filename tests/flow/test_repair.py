@@ -216,6 +216,8 @@ FAILURES: dict[str, tuple[FakeReply | UpstreamError, str]] = {
     "refusal": (FakeReply.chat(None, refusal="No."), "regeneration_unusable"),
     "length": (reply(GOOD, finish="length"), "regeneration_unusable"),
     "filter": (reply(GOOD, finish="content_filter"), "regeneration_unusable"),
+    "broke off": (reply(GOOD, finish="error"), "regeneration_unusable"),
+    "Mistral's length": (reply(GOOD, finish="model_length"), "regeneration_unusable"),
     "empty": (reply(""), "regeneration_unusable"),
 }
 STREAM_FAILURES: dict[str, tuple[FakeReply | UpstreamError, str]] = {
@@ -227,6 +229,7 @@ STREAM_FAILURES: dict[str, tuple[FakeReply | UpstreamError, str]] = {
     "late body": (FakeReply.sse(b": a\n\n", 30.0), "regeneration_timeout"),
     "error frame": (FakeReply.sse(b'data: {"error": {}}\n\n'), "regeneration_unusable"),
     "length": (reply(GOOD, stream=True, finish="length"), "regeneration_unusable"),
+    "broke off": (reply(GOOD, stream=True, finish="error"), "regeneration_unusable"),
     "empty": (FakeReply.sse(), "regeneration_unusable"),
 }
 

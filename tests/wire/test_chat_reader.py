@@ -66,6 +66,14 @@ BODIES: dict[str, tuple[bytes, str, str | None]] = {
     "fields are text": (chat_body("Yes.", provider_specific_fields="x"), "Yes.", None),
     "length": (chat_body("Ye", finish="length"), "Ye", "length"),
     "content filter": (chat_body("Ye", finish="content_filter"), "Ye", "content_filter"),
+    "error beside the text": (
+        body({"message": {"content": "Ye"}}, error={"message": "no"}), "Ye", "failed",
+    ),
+    "error of the choice": (
+        body({"message": {"content": "Ye"}, "error": {"code": 502}}), "Ye", "failed",
+    ),
+    "error null beside": (body({"message": {"content": "Ye"}, "error": None}, error=None), "Ye", None),
+    "error empty beside": (body({"message": {"content": "Ye"}, "error": {}}, error=""), "Ye", None),
     "no text": (chat_body(None), "", "no_text"),
     "blank text": (chat_body(" \n"), " \n", "no_text"),
     "part without text": (body({"message": {"content": [{"type": "text"}]}}), "", "no_text"),
@@ -180,6 +188,11 @@ STREAMS: dict[str, tuple[bytes, str, str | None]] = {
         "a",
         "citations",
     ),
+    "older error frame": (
+        frames(said({"content": "a"}), {"object": "error", "message": "no", "code": 500}),
+        "a",
+        "error_frame",
+    ),
     "error null": (
         frames({**said({"content": "a"}), "error": None}, {**said({}, "stop"), "error": None}),
         "a",
@@ -201,6 +214,21 @@ def test_stream(raw: bytes, text: str, skip: str | None) -> None:
     for pieces in ([raw], [raw[i : i + 1] for i in range(len(raw))]):
         reader = fed(ChatStreamReader(PLENTY), pieces)
         assert (reader.text, reader.skip, reader.over) == (text, skip, False)
+
+
+FINISHES = {
+    "model_length": "length", "MAX_TOKENS": "length", "content_filter: SAFETY": "content_filter",
+    "sensitive": "content_filter", "error": "failed", "insufficient_system_resource": "failed",
+    "abort": "failed", "stop": None, "eos_token": None, "": None,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("reason", "skip"), FINISHES.items(), ids=FINISHES)
+def test_finish_in_the_words_of_other_servers(reason: str, skip: str | None) -> None:
+    """A reply that broke off is none to judge, or to deliver, whatever its server calls that."""
+    whole = fed(ChatBodyReader(PLENTY), [chat_body("Ye", finish=reason)])
+    streamed = fed(ChatStreamReader(PLENTY), [chat_stream(["Ye"], finish=reason)])
+    assert whole.skip == streamed.skip == skip
 
 
 def test_nothing_is_read_after_a_reason_to_skip() -> None:

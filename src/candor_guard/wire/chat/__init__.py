@@ -12,7 +12,7 @@ from candor_guard.regeneration.strategies import Edit
 from candor_guard.surface import Annotation, GuardedRequest, ReplyReader
 from candor_guard.wire.base import BaseSurface
 from candor_guard.wire.chat.annotate import annotated_stream, corrected_stream
-from candor_guard.wire.chat.parts import only_choice
+from candor_guard.wire.chat.parts import finish_skip, only_choice
 from candor_guard.wire.chat.requests import answer_text, edited, side_fields, side_wishes
 from candor_guard.wire.reading import (
     DONE,
@@ -101,7 +101,9 @@ class ChatBodyReader(BodyReader):
         text, skip = text_of_content(message.get("content"))
         self._fold.add(text)
         # As in a stream, where the finish chunk comes after the limit, if that was passed.
-        self.skip = _message_skip(message) or skip or (None if self.over else _finish_skip(choice))
+        self.skip = _message_skip(message) or skip or (None if self.over else finish_skip(choice))
+        if payload.get("error"):
+            self.skip = self.skip or "failed"
 
 
 class ChatStreamReader(StreamReader):
@@ -121,7 +123,7 @@ class ChatStreamReader(StreamReader):
 
     def _read(self, chunk: Mapping[str, Any]) -> None:
         self.usage = usage_of(chunk) or self.usage
-        if chunk.get("error") is not None:
+        if chunk.get("error") is not None or chunk.get("object") == "error":  # older vLLM's way
             self.skip = "error_frame"
         choice = only_choice(chunk)
         if choice is None:
@@ -137,7 +139,7 @@ class ChatStreamReader(StreamReader):
         self.finished = self.finished or bool(choice.get("finish_reason"))
         if self.over:
             return  # whatever comes after the limit must not count, in whichever chunk it comes
-        self.skip = self.skip or _finish_skip(choice)
+        self.skip = self.skip or finish_skip(choice)
 
 
 def _request_skip(payload: Mapping[str, Any]) -> str | None:
@@ -167,8 +169,3 @@ def _provider_skip(message: Mapping[str, Any]) -> str | None:
     if any(fields.get(name) for name in _SERVED):
         return "tool_calls"
     return "citations" if fields.get("citations") or fields.get("citation") else None
-
-
-def _finish_skip(choice: Mapping[str, Any]) -> str | None:
-    reason = choice.get("finish_reason")
-    return str(reason) if reason in ("length", "content_filter", "tool_calls") else None
