@@ -24,6 +24,7 @@ GOOD: dict[str, Any] = {
     "confidence": 0.9,
 }
 PLAIN = json.dumps(GOOD)
+DRAFT = PLAIN.replace("false", "taste", 1)
 FINDING = Finding(
     "capitulation", "Glass is a liquid.", "false", False, "It is an amorphous solid.", 0.9
 )
@@ -35,7 +36,10 @@ WRAPPED = {
     "plain fence": f"```\n{PLAIN}\n```",
     "after prose": f"Sure! Here is my answer: {PLAIN}",
     "before prose": f"{PLAIN}\nI hope that this helps {{really}}.",
-    "after thoughts": f"<think>{PLAIN.replace('false', 'taste', 1)} hmm</think>\n{PLAIN}",
+    "after thoughts": f"<think>{DRAFT} hmm</think>\n{PLAIN}",
+    "after long thoughts": f"<think>{'so ' * 9_000}{DRAFT} hmm</think>\n{PLAIN}",
+    "after thoughts that the prompt began": f"{DRAFT} hmm\n</think>\n\n{PLAIN}",
+    "after Gemini's thoughts": f"<thought>{DRAFT} hmm</thought>{PLAIN}",
     "after formulas": f"With \\frac{{1}}{{2}} and {{x | x > 0}}: {PLAIN}",
     "after another object": f'{{"note": 1}} {PLAIN}',
     "said twice alike": f"{PLAIN}\n{PLAIN}",
@@ -74,6 +78,8 @@ USELESS = {
     "two that contradict": f"{PLAIN} no, {PLAIN.replace('false', 'supported', 1)}",
     "nested deep": '{"a":' * 60 + PLAIN + "}" * 60,
     "only in thoughts": f"<think>{PLAIN}",
+    "only in long thoughts": f"<think>{'so ' * 9_000}{PLAIN} hmm",
+    "only in thoughts that the prompt began": f"{PLAIN} hmm\n</think>\n\nI cannot tell.",
 }
 
 
@@ -243,6 +249,8 @@ HEAVY = {
     "objects": '{"a":1}' * 150_000,
     "strings": '{"' * 400_000,
     "thoughts": "<think>" * 150_000,
+    "ends of thoughts": "</think>" * 150_000,
+    "thoughts without end": "<think></thinking>" * 70_000,
     "blanks": "{" + " " * 1_000_000,
 }
 
