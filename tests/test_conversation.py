@@ -100,6 +100,12 @@ VIEWS: dict[str, tuple[Any, str | None, str, str]] = {
         (("user", " "), ("user", "q"), ("assistant", "a"), ("assistant", ""), ("user", "p")),
         "p", "a", "q",
     ),
+    "thoughts sent back": (
+        (("user", "q"), ("assistant", "<think>\nb?\n</think>\n\na"), ("user", "p")), "p", "a", "q",
+    ),
+    "nothing but thoughts": (
+        (("user", "q"), ("assistant", "a"), ("assistant", "<think>b"), ("user", "p")), "p", "a", "q",
+    ),
     "tool result last": ((("user", "q"), ("tool", "7")), None, "", "q"),
     "prefill": ((("user", "q"), ("assistant", "a")), None, "a", "q"),
     "system first": ((("system", "s"), ("user", "q")), "q", "", ""),
@@ -126,4 +132,5 @@ def test_views(turns: Any, last: str | None, earlier: str, opening: str) -> None
     place = parsed.last_user_index
     assert (None if place is None else parsed.messages[place]) is parsed.last_user
     assert parsed.earlier_reply == earlier
+    assert parsed.answers[-1:] == ([earlier] if earlier else [])
     assert parsed.opening_question == opening

@@ -8,6 +8,7 @@ from typing import Any
 
 from candor_guard.errors import InvalidRequestError
 from candor_guard.smalltalk import is_small_talk
+from candor_guard.thoughts import length_of_thoughts
 
 ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
 _INSTRUCTIONS = frozenset({"system", "developer"})
@@ -29,9 +30,15 @@ class Message:
     media: bool = False
 
     @property
+    def said(self) -> str:
+        """The text; of an assistant turn without the thoughts in front, which apps send back with it."""
+        return self.text[length_of_thoughts(self.text) :] if self.role == "assistant" else self.text
+
+    @property
     def says_something(self) -> bool:
-        """Whether there is more to the turn than small talk."""
-        return bool(self.text.strip()) and not is_small_talk(self.text)
+        """Whether there is more to the turn than thoughts and small talk."""
+        said = self.said
+        return bool(said.strip()) and not is_small_talk(said)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +85,14 @@ class Conversation:
 
     @property
     def answers(self) -> list[str]:
-        """Texts of the assistant turns that say something, in order."""
-        return [m.text for m in self.messages if m.role == "assistant" and m.says_something]
+        """What the assistant turns say, in order; small talk, and those that say nothing, are left out."""
+        return [m.said for m in self.messages if m.role == "assistant" and m.says_something]
 
     @property
     def earlier_reply(self) -> str:
-        """Text of the latest assistant turn that says something, or ""."""
+        """What the latest assistant turn that says something says, or ""."""
         return next(
-            (m.text for m in reversed(self.messages) if m.role == "assistant" and m.says_something),
+            (m.said for m in reversed(self.messages) if m.role == "assistant" and m.says_something),
             "",
         )
 
