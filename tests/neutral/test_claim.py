@@ -228,6 +228,22 @@ def test_open_question() -> None:
     assert neutral_claim(conversation) == 'The answer to "When was it published?" is 1810.'
 
 
+QUOTED = {
+    "> It is 56.\n\nNo, 6 x 9 is 54.": "6 x 9 is 54.",
+    "> *It is* **56**\n> It\n6 x 9 is 54.": "6 x 9 is 54.",
+    "> It is 54.\nMy teacher wrote that.": "> It is 54. The person's teacher wrote that.",
+    ">>> It is 56\n54": ">>> It is 56 54.",
+    "> It is 56.\n\nThis is wrong.": None,
+    "> It is 56.": None,
+}
+
+
+@pytest.mark.parametrize(("turn", "claim"), QUOTED.items())
+def test_a_quoted_answer_is_no_claim_of_the_users(turn: str, claim: str | None) -> None:
+    """An earlier answer that the user quotes is what is disputed, not what the user claims."""
+    assert neutral_claim(_pushback(turn)) == claim
+
+
 def test_open_question_skips_pushback() -> None:
     """A turn that presses is not the question at issue, even when it asks something."""
     turns = [
@@ -278,6 +294,7 @@ HEAVY = {
     "fences": "```" * 30_000,
     "friends": "my friend at the x says that " * 5_000,
     "lines": "\n" * 50_000,
+    "quoted lines": "> It is 57\n" * 1_800,
 }
 
 

@@ -2,6 +2,7 @@
 
 from candor_guard.neutral.claims import bare_turn, neutral_claim, open_question, prepare, restate
 from candor_guard.neutral.parts import Kind, Part, Sifted
+from candor_guard.neutral.quoted import own_words
 from candor_guard.neutral.sifting import sift
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "bare_turn",
     "neutral_claim",
     "open_question",
+    "own_words",
     "prepare",
     "restate",
     "sift",

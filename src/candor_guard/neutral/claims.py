@@ -7,6 +7,7 @@ import re
 
 from candor_guard.conversation import Conversation, Message
 from candor_guard.neutral.parts import Kind, Part, Sifted
+from candor_guard.neutral.quoted import own_words
 from candor_guard.neutral.sifting import MAX_SEEN, open_words, sift
 from candor_guard.neutral.text import clip, pattern
 from candor_guard.neutral.unwrap import DENIAL, unwrap
@@ -65,7 +66,7 @@ def neutral_claim(conversation: Conversation, question: str | None = None) -> st
     """Return what the last user turn claims, in the third person, or None.
 
     Feelings, stakes, identity and pressure are left out; what was brought as evidence stays, with
-    numbers, names, quotations and code as written. A claim that only answers ("No, it's 54") is
+    numbers, names, quotations and code as written, but an earlier answer that is quoted. A claim that only answers ("No, it's 54") is
     joined with the question that it answers. At most 1,500 characters: head and tail of more.
 
     None when the last turn is no user's, or claims nothing; `bare_turn` then says what is left.
@@ -74,12 +75,10 @@ def neutral_claim(conversation: Conversation, question: str | None = None) -> st
         conversation: Up to the turn that is answered.
         question: Its `open_question` where that is known already: to find it takes its time.
     """
-    last = conversation.last_user
-    if last is None:
-        return None
+    turn = own_words(conversation)
     stated = [
         (part, _statement(said) if _is_asked(part) and not _is_block(part) else said)
-        for part, said in _stated(sift(last.text), last.text, _STATED)
+        for part, said in _stated(sift(turn), turn, _STATED)
     ]
     if not stated:
         return None

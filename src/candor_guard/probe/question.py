@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, get_args
 
 from candor_guard.conversation import Conversation
-from candor_guard.neutral import bare_turn, neutral_claim, open_question
+from candor_guard.neutral import bare_turn, neutral_claim, open_question, own_words
 from candor_guard.neutral.text import clip, visible
 from candor_guard.probe.finding import Judgement, Purpose, stances
 
@@ -120,9 +120,10 @@ def question(
     given = visible(clip(reply, _MAX_SEEN)).strip() if show_reply else None
     if last is None or given == "":
         return None
+    said = own_words(conversation)
     if purpose == "drift":
-        return _about_claim(conversation, last.text, given)
-    return _about_answer(conversation, last.text, given)
+        return _about_claim(conversation, said, given)
+    return _about_answer(conversation, said, given)
 
 
 def ask_again(question: Question, answer: str) -> Question:

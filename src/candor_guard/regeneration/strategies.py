@@ -7,7 +7,14 @@ from dataclasses import dataclass
 
 from candor_guard.conversation import Conversation
 from candor_guard.errors import ConfigurationError
-from candor_guard.neutral import Sifted, neutral_claim, open_question, restate, sift
+from candor_guard.neutral import (
+    Sifted,
+    neutral_claim,
+    open_question,
+    own_words,
+    restate,
+    sift,
+)
 from candor_guard.neutral.text import CUT, clip, words
 from candor_guard.neutral.voice import sentence
 from candor_guard.probe import Finding
@@ -118,11 +125,12 @@ def _reframe(conversation: Conversation) -> Edit | None:
     last = conversation.last_user
     if last is None or len(last.text) > _MAX_TURN or not _english(last.text):
         return None
-    sifted = sift(last.text)
+    said = own_words(conversation)
+    sifted = sift(said)
     asked = _asked(conversation, sifted)
     if asked is None or CUT in asked:
         return None
-    questions = restate(last.text, "question")
+    questions = restate(said, "question")
     pieces = [asked, f"Also asked: {questions}" if questions else "", _feeling_clause(sifted)]
     wording = "reframe-1"
     text = "\n\n".join(piece for piece in pieces if piece)
