@@ -129,6 +129,13 @@ TOTALS: dict[str, tuple[Any, int]] = {
     "none": (None, 0),
     "told": ({"total_tokens": 7}, 7),
     "untold": ({"prompt_tokens": 7}, 0),
+    "chat's parts": ({"prompt_tokens": 7, "completion_tokens": 3}, 10),
+    "null beside chat's parts": (
+        {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": None}, 10,
+    ),
+    "both formats' parts": (
+        {"prompt_tokens": 7, "completion_tokens": 3, "input_tokens": 7, "output_tokens": 3}, 10,
+    ),
     "text": ({"total_tokens": "7"}, 0),
     "truth": ({"total_tokens": True}, 0),
     "no count": ({"total_tokens": 10**400}, 0),

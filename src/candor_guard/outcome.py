@@ -19,6 +19,7 @@ _MOST_TOKENS = 10**12
 _PARTS_OF_TOTAL = (
     "input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens", "output_tokens",
 )  # fmt: skip
+_PARTS_OF_CHAT = ("prompt_tokens", "completion_tokens")
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,13 +209,16 @@ def sum_usage(parts: list[Usage], levels: int = 8) -> dict[str, Any]:
 def total_tokens(usage: Usage | None) -> int:
     """Return the tokens of a usage in all; 0 where it does not tell, or tells no count.
 
-    Formats without ``total_tokens`` count cached input apart from other input.
+    Formats without ``total_tokens`` count cached input apart from other input; some servers of Chat
+    Completions leave it out.
     """
     if not usage:
         return 0
-    if "total_tokens" in usage:
+    if usage.get("total_tokens") is not None:
         return _tokens(usage["total_tokens"])
-    return sum(_tokens(usage.get(key)) for key in _PARTS_OF_TOTAL)
+    complete = all(usage.get(key) is not None for key in _PARTS_OF_CHAT)
+    parts = _PARTS_OF_CHAT if complete else _PARTS_OF_TOTAL
+    return sum(_tokens(usage.get(key)) for key in parts)
 
 
 def _tokens(told: object) -> int:
