@@ -107,6 +107,13 @@ def test_limit_of_models_that_think(field: str) -> None:
     assert "max_tokens" not in body
 
 
+def test_temperature_of_models_that_think() -> None:
+    """A model that is told how hard to think is given a temperature only where the client gave one."""
+    assert "temperature" not in side(reasoning_effort="low")
+    assert side(reasoning_effort="none", temperature=0.7)["temperature"] == 0
+    assert side(max_completion_tokens=9)["temperature"] == 0
+
+
 def test_what_concerns_the_account_is_kept() -> None:
     """Whose call it is, and by which route it goes, is the same; a stored trace gets no probes."""
     kept: dict[str, Any] = {

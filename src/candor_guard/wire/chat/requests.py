@@ -49,7 +49,9 @@ def answer_text(payload: Mapping[str, Any]) -> str:
 
 def side_wishes(payload: Mapping[str, Any], schema: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return a side call's sampling, its limit and its schema."""
-    extras: dict[str, Any] = {"temperature": 0}
+    extras: dict[str, Any] = {}
+    if payload.get("temperature") is not None or not payload.get("reasoning_effort"):
+        extras["temperature"] = 0  # models that reason refuse one, and with it the schema
     # Models that want the newer name for their limit refuse the older one, and older servers the newer.
     newer = payload.get("max_completion_tokens") is not None or payload.get("reasoning_effort")
     extras["max_completion_tokens" if newer else "max_tokens"] = _SIDE_TOKENS
