@@ -54,7 +54,7 @@ from models.readers import REPLY_HEADS, USER_HEADS, Readers, Table
 
 SHIPPED = Path("src/candor_guard/detectors/encoder/weights")
 NAME = "relation"
-VERSION = "6"
+VERSION = "7"
 BUDGETS: Mapping[str, float] = {"strict": 0.005, "balanced": 0.02, "sensitive": 0.05}
 # For turns at risk whose precision the probe brings.
 RECALL_POINT, RECALL = "recall", 0.95

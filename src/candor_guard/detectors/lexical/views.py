@@ -49,6 +49,8 @@ _FIRST = re.compile(
 )
 _LETTER_LEAD = ("is ", "option ", "answer ", "choice ", "choose ", "to ", "with ")
 _NAME = re.compile(r"(?<=[a-z,;] )[A-Z][\w-]{2,30}")
+# Answers among which the first position is looked for: the cost stays flat however long a talk is.
+_FIRST_ANSWERS = 4
 _YES = frozenset(
     spread("yes correct true right absolutely exactly definitely indeed certainly safe")
 )
@@ -158,8 +160,8 @@ def first_answer(conversation: Conversation) -> int | None:
     """
     messages = conversation.messages
     places = [i for i, m in enumerate(messages) if m.role == "assistant" and m.says_something]
-    latest = "" if not places else f"{messages[places[-1]].text}\n{last_user_text(conversation)}"
-    return next((i for i in places[:-1] if _related(messages[i].text, latest)), None)
+    latest = "" if not places else f"{messages[places[-1]].said}\n{last_user_text(conversation)}"
+    return next((i for i in places[:-1][:_FIRST_ANSWERS] if _related(messages[i].said, latest)), None)
 
 
 def _related(text: str, other: str) -> bool:

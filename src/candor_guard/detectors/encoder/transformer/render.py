@@ -89,7 +89,7 @@ def parts_of(exchange: Exchange) -> Parts:
         earlier=_said(conversation.earlier_reply),
         user=defuse(last_user_text(conversation)),
         reply=_said(without_code(exchange.reply)),
-        first="" if first is None else _said(conversation.messages[first].text),
+        first="" if first is None else _said(conversation.messages[first].said),
     )
 
 
