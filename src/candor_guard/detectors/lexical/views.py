@@ -161,7 +161,9 @@ def first_answer(conversation: Conversation) -> int | None:
     messages = conversation.messages
     places = [i for i, m in enumerate(messages) if m.role == "assistant" and m.says_something]
     latest = "" if not places else f"{messages[places[-1]].said}\n{last_user_text(conversation)}"
-    return next((i for i in places[:-1][:_FIRST_ANSWERS] if _related(messages[i].said, latest)), None)
+    return next(
+        (i for i in places[:-1][:_FIRST_ANSWERS] if _related(messages[i].said, latest)), None
+    )
 
 
 def _related(text: str, other: str) -> bool:
