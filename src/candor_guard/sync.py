@@ -14,9 +14,8 @@ import threading
 import weakref
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Iterator, Mapping
 from concurrent.futures import CancelledError, Future
-from contextvars import copy_context
+from contextvars import Context, copy_context
 from dataclasses import dataclass
-from functools import partial
 from queue import SimpleQueue
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
@@ -300,9 +299,13 @@ class Worker:
 
     The thread starts with the first call and ends with `finish`. A call whose wait is cancelled
     goes on to its end: nothing can stop a thread that is blocked.
+
+    Args:
+        context: What the calls see as context variables; default: those of whoever makes the worker.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, context: Context | None = None) -> None:
+        self._context = copy_context() if context is None else context
         self._jobs: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
 
@@ -340,7 +343,7 @@ class Worker:
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
-            job()
+            self._context.run(job)
 
 
 async def in_thread(call: Callable[[], T]) -> T:
@@ -350,7 +353,7 @@ async def in_thread(call: Callable[[], T]) -> T:
     """
     worker = Worker()
     try:
-        return await worker.run(partial(copy_context().run, call))
+        return await worker.run(call)
     finally:
         worker.finish()
 

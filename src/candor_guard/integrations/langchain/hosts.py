@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
-from contextvars import copy_context
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -166,9 +165,9 @@ async def streamed(
 ) -> AsyncGenerator[AIMessage, None]:
     """Call ``stream``, in a thread."""
     chunks: Any = model.stream(messages, config, **options)
-    worker, context = Worker(), copy_context()
+    worker = Worker()
     try:
-        while (chunk := await worker.run(partial(context.run, next, chunks, None))) is not None:
+        while (chunk := await worker.run(partial(next, chunks, None))) is not None:
             yield chunk
     finally:
         worker.finish(getattr(chunks, "close", None))

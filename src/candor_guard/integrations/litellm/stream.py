@@ -108,10 +108,9 @@ def in_threads(function: Callable[..., Any]) -> Callable[[Mapping[str, Any]], An
     context = contextvars.copy_context()
 
     async def ask(arguments: Mapping[str, Any]) -> Any:
-        worker = Worker()
+        worker = Worker(context.copy())
         try:
-            call = partial(context.copy().run, partial(function, **arguments))
-            answer = await worker.run(call)
+            answer = await worker.run(partial(function, **arguments))
         except BaseException:
             worker.finish()
             raise
