@@ -10,8 +10,12 @@ import pytest
 from openai import OpenAI
 from tests.integrations.openai.kit import (
     CAVE,
+    KINDS,
+    RIGHT,
+    Kind,
     asking,
     plays,
+    said,
 )
 
 pytestmark = pytest.mark.anyio
@@ -35,3 +39,16 @@ async def test_the_callers_context(stream: bool) -> None:
     async with asking("sync", *plays(CAVE, stream=stream), http_client=inner) as (asker, _):
         await (asker.chunks() if stream else asker.create())
     assert seen == ["r-1"] * 4
+
+
+@KINDS
+async def test_few_connections(kind: Kind) -> None:
+    """A held stream gives its connection back at its end, so that one is enough for every call."""
+    limits = HTTP.Limits(max_connections=1)
+    inner = (HTTP.Client if kind == "sync" else HTTP.AsyncClient)(limits=limits)
+    script = plays(CAVE, stream=True)
+    async with asking(kind, *script, http_client=inner, timeout=60) as (asker, _):
+        chunks, outcome = await asker.chunks()
+    assert said(chunks).strip() == RIGHT
+    assert outcome is not None
+    assert outcome.action == "regenerate"

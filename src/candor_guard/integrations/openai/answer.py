@@ -28,6 +28,8 @@ from candor_guard.wire.json import dump
 _OF_THE_WIRE: Final = frozenset({"content-encoding", "content-length", "transfer-encoding"})
 _ALREADY: Final = "x-candor-request-id"
 _DONE: Final = b"[DONE]"
+# After these words nothing of a stream is left to tell: Chat Completions', and those of Responses.
+_ENDS: Final = (_DONE, b"response.completed", b"response.incomplete", b"response.failed")
 _DRAIN_SECONDS: Final = 0.25
 
 
@@ -127,6 +129,9 @@ class Reply:
     async def read(self) -> bytes:
         """Return the next piece; a cancelled read loses nothing, it goes on by itself.
 
+        Behind a stream's last frame it reads on unasked: only its end gives the connection back,
+        which the guard's next call may have to wait for where the client has few.
+
         Raises:
             UpstreamInterruptedError: If the client raises; its own exception is the cause.
             UpstreamTimeoutError: If it raises for silence.
@@ -135,18 +140,22 @@ class Reply:
         await asyncio.wait((pull,))
         self._pull = None
         try:
-            return pull.result()
+            data = pull.result()
         except Exception as error:
             raise _translated(error, self._wire, UpstreamInterruptedError) from error
+        if any(word in data for word in _ENDS):
+            self._pull = asyncio.create_task(_begun(self._wire.pull))
+        return data
 
     async def aclose(self) -> None:
         """Free the connection."""
         pull, self._pull = self._pull, None
+        reading = pull is not None and not pull.done()
         if pull is not None:
             pull.cancel()
             await asyncio.gather(pull, return_exceptions=True)
         with contextlib.suppress(Exception):  # a connection that is given up may complain
-            await self._wire.shut(reading=pull is not None)
+            await self._wire.shut(reading=reading)
 
 
 @dataclass(frozen=True, slots=True)
