@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 from contextvars import ContextVar
 from typing import Any
@@ -14,9 +15,14 @@ from tests.integrations.openai.kit import (
     RIGHT,
     Kind,
     asking,
+    fake_guard,
     plays,
     said,
 )
+from tests.proxy.http.upstream import Play, says, streamed
+from typing_extensions import override
+
+from candor_guard.testing import chat_stream
 
 pytestmark = pytest.mark.anyio
 
@@ -52,3 +58,31 @@ async def test_few_connections(kind: Kind) -> None:
     assert said(chunks).strip() == RIGHT
     assert outcome is not None
     assert outcome.action == "regenerate"
+
+
+class Shared(HTTP.HTTPTransport):  # type: ignore[misc]  # which class depends on what is installed
+    """Connections that say that they are shared, as those of HTTP/2 are."""
+
+    @override
+    def handle_request(self, request: Any) -> Any:
+        response = super().handle_request(request)
+        response.extensions["http_version"] = b"HTTP/2"
+        return response
+
+
+async def test_a_shared_connection() -> None:
+    """A call that is given up does not end a connection that other requests are on."""
+    goes_on = asyncio.Event()
+    frames = [frame + b"\n\n" for frame in chat_stream(["It ", "is "]).split(b"\n\n")[:2]]
+    stalling: Play = (*streamed(*frames)[:-1], goes_on, *streamed(*frames)[-1:])
+    inner = HTTP.Client(transport=Shared())
+    using = fake_guard(max_regeneration_seconds=0.3)
+    script = [says(CAVE, stream=True), stalling]
+    async with asking("sync", *script, using=using, http_client=inner) as (asker, server):
+        chunks, outcome = await asker.chunks()
+        assert said(chunks).strip() == CAVE
+        assert outcome is not None
+        assert outcome.skipped == "regeneration_timeout"
+        await asyncio.sleep(0.2)
+        assert not server.calls[1].left.is_set()
+        goes_on.set()

@@ -142,7 +142,13 @@ class BlockingWire:
 
 
 def _interrupt(response: Any) -> None:
-    """Wake the thread that waits for bytes of this response: to it the server has hung up."""
+    """Wake the thread that waits for bytes of this response: to it the server has hung up.
+
+    Not where others use the connection: HTTP/2 has many responses on one, and a response that is
+    read to its end has given its own back.
+    """
+    if response.is_closed or not response.http_version.startswith("HTTP/1"):
+        return
     stream = response.extensions.get("network_stream")
     connected = None if stream is None else stream.get_extra_info("socket")
     if isinstance(connected, socket.socket):
