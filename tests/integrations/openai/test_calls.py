@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import importlib
 from contextvars import ContextVar
 from typing import Any
 
 import pytest
-from openai import OpenAI
+from openai import AsyncOpenAI, OpenAI
 from tests.integrations.openai.kit import (
     CAVE,
     KINDS,
     RIGHT,
+    Asker,
     Kind,
     asking,
+    candor,
+    close,
     fake_guard,
     plays,
     said,
 )
-from tests.proxy.http.upstream import Play, says, streamed
+from tests.proxy.http.upstream import Play, playing, says, streamed
 from typing_extensions import override
 
+from candor_guard.integrations.openai import guard
 from candor_guard.testing import chat_stream
 
 pytestmark = pytest.mark.anyio
@@ -30,6 +35,26 @@ HTTP: Any = importlib.import_module(
     type(OpenAI(api_key="k")._client).__mro__[2].__module__.partition(".")[0]
 )
 REQUEST: ContextVar[str] = ContextVar("request", default="none")
+
+
+def signed(request: Any) -> None:
+    request.headers["x-signature"] = hashlib.sha256(request.content).hexdigest()
+
+
+class Signing(OpenAI):
+    """A client that signs bodies in its own hook, as Bedrock's does."""
+
+    @override
+    def _prepare_request(self, request: Any) -> None:
+        signed(request)
+
+
+class AsyncSigning(AsyncOpenAI):
+    """The same, asynchronous."""
+
+    @override
+    async def _prepare_request(self, request: Any) -> None:
+        signed(request)
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
@@ -45,6 +70,36 @@ async def test_the_callers_context(stream: bool) -> None:
     async with asking("sync", *plays(CAVE, stream=stream), http_client=inner) as (asker, _):
         await (asker.chunks() if stream else asker.create())
     assert seen == ["r-1"] * 4
+
+
+@KINDS
+async def test_a_client_that_signs(kind: Kind) -> None:
+    """A client that signs each request in its own hook signs the guard's, too."""
+    async with playing(*plays(CAVE)) as server:
+        bare = (Signing if kind == "sync" else AsyncSigning)(base_url=server.url, api_key="k")
+        asker = Asker(guard(bare, fake_guard()))
+        assert candor(await asker.create())["action"] == "regenerate"
+        await close(asker.client)
+    for call in server.calls:
+        assert call.values("x-signature") == [hashlib.sha256(bytes(call.body)).hexdigest()]
+        assert call.values("authorization") == ["Bearer k"]
+
+
+@KINDS
+async def test_a_providers_token(kind: Kind) -> None:
+    """A provider that wants to write the authorization itself writes it for every call."""
+    providers: Any = pytest.importorskip("openai.providers.bedrock")
+    tokens = iter(["first", "second"])
+    async with playing(*plays(CAVE)) as server:
+        provider = providers.bedrock(
+            region="eu-west-1", base_url=server.url, token_provider=lambda: next(tokens)
+        )
+        bare: Any = (OpenAI if kind == "sync" else AsyncOpenAI)(provider=provider)
+        asker = Asker(guard(bare, fake_guard()))
+        assert candor(await asker.create())["action"] == "regenerate"
+        await close(asker.client)
+    sent = [call.values("authorization") for call in server.calls]
+    assert sent == [["Bearer first"], ["Bearer second"]]
 
 
 @KINDS

@@ -14,6 +14,7 @@ from candor_guard.errors import ConfigurationError, MissingExtraError
 from candor_guard.flow import Annotate
 from candor_guard.guard import Guard
 from candor_guard.integrations.openai import transport
+from candor_guard.integrations.openai.wires import Signing
 from candor_guard.integrations.wishes import annotate_of, guard_of, kind_of
 from candor_guard.outcome import Outcome
 from candor_guard.policy import Policy
@@ -61,7 +62,11 @@ def guard(
             f"guard() takes an OpenAI or AsyncOpenAI client, not {kind_of(client)}"
         )
     http: Any = transport.guarded(
-        _http(client), guard_of(guard, policy), own=guard is None, annotate=annotate_of(annotate)
+        _http(client),
+        guard_of(guard, policy),
+        own=guard is None,
+        annotate=annotate_of(annotate),
+        signing=_signing(client),
     )
     return cast("ClientT", client.with_options(http_client=http))
 
@@ -88,6 +93,11 @@ def _clients() -> tuple[type, type]:
     except ImportError as error:
         raise MissingExtraError("guarding an OpenAI client", "openai") from error
     return OpenAI, AsyncOpenAI
+
+
+def _signing(client: OpenAI | AsyncOpenAI) -> Signing:
+    owned = getattr(client, "_provider_runtime", None) is not None
+    return Signing(client._prepare_request, owned)  # noqa: SLF001 - the hook is meant for subclasses
 
 
 def _http(client: OpenAI | AsyncOpenAI) -> object:

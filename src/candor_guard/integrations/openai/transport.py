@@ -34,7 +34,7 @@ from candor_guard.integrations.openai.answer import (
     Wire,
     error_head,
 )
-from candor_guard.integrations.openai.wires import Parcel
+from candor_guard.integrations.openai.wires import Parcel, Signing
 from candor_guard.integrations.problems import describe
 from candor_guard.integrations.wishes import MODE_HEADER, mode_of
 from candor_guard.outcome import Outcome
@@ -66,6 +66,7 @@ class Setup:
         guard: What guards.
         own: Whether the guard was made for this client and closes with it.
         annotate: When the ``candor`` object is written into a body.
+        signing: What the client does to each request before it gets here.
         portal: Runs the engine for a blocking client.
         closing: What closes the calls of dropped streams; the loop itself holds tasks weakly.
     """
@@ -75,6 +76,7 @@ class Setup:
     guard: Guard
     own: bool
     annotate: Annotate
+    signing: Signing
     portal: Portal = field(default_factory=Portal)
     closing: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -96,7 +98,7 @@ class Setup:
         """Return what every call of a request has in common."""
         # A moment more than the engine waits: two ends at once trip over each other.
         patience = self.guard.policy.max_regeneration_seconds + 1
-        return Parcel(self.inner, self.http, request, options, patience)
+        return Parcel(self.inner, self.http, request, options, patience, self.signing)
 
     def response(self, head: Head, request: Any, first: Any = None, body: Any = None) -> Any:
         """Return an answer as the library's own response object."""
@@ -110,7 +112,7 @@ class Setup:
         return response
 
 
-def guarded(inner: Any, guard: Guard, *, own: bool, annotate: Annotate) -> Any:
+def guarded(inner: Any, guard: Guard, *, own: bool, annotate: Annotate, signing: Signing) -> Any:
     """Return an HTTP client that guards what `inner` sends.
 
     Raises:
@@ -128,7 +130,7 @@ def guarded(inner: Any, guard: Guard, *, own: bool, annotate: Annotate) -> Any:
     # Its own transport is never used; naming one spares it a set of certificates.
     idle = http.AsyncBaseTransport() if asynchronous else http.BaseTransport()
     client = made(transport=idle, timeout=inner.timeout)
-    client.candor = Setup(inner, http, guard, own, annotate)
+    client.candor = Setup(inner, http, guard, own, annotate, signing)
     return client
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
@@ -11,6 +12,23 @@ from candor_guard.sync import Worker
 
 # Written anew, or not to be repeated: with the same key a further call would get the old reply.
 _NOT_COPIED: Final = frozenset({b"host", b"content-length", b"idempotency-key"})
+# What the client's providers write themselves, and refuse to find.
+_SIGNED: Final = frozenset({
+    b"authorization", b"x-amz-content-sha256", b"x-amz-date", b"x-amz-security-token",
+})  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Signing:
+    """What the client does to a request before its HTTP client gets it.
+
+    Attributes:
+        prepare: Its hook, which may sign the body; a coroutine function in an asynchronous client.
+        owned: Whether a provider (Bedrock's, Vertex's) writes the authorization there.
+    """
+
+    prepare: Callable[[Any], Any]
+    owned: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +42,7 @@ class Parcel:
         options: What else `send` was called with, such as ``auth``.
         patience: Seconds of silence that a further call may take at most, whatever the client
             allows.
+        signing: What the client does to each request.
     """
 
     inner: Any
@@ -31,6 +50,7 @@ class Parcel:
     request: Any
     options: dict[str, Any]
     patience: float
+    signing: Signing
 
     def blocking(self, first: bool) -> BlockingWire:  # noqa: FBT001 - as `Calls` asks for it
         """Return the wire of a call, for a blocking client."""
@@ -40,24 +60,26 @@ class Parcel:
         """Return the wire of a call, for an asynchronous client."""
         return AsyncWire(self, first=first)
 
-    def sends(self, body: bytes, *, first: bool) -> tuple[Any, dict[str, Any]]:
-        """Return the request to send, and the options to send it with."""
-        options = {**self.options, "stream": True}
+    @property
+    def how(self) -> dict[str, Any]:
+        """The options to send any request with."""
+        return {**self.options, "stream": True}
+
+    def further(self, body: bytes) -> Any:
+        """Return the request of a further call, which the client has not prepared yet."""
         request = self.request
-        if first:
-            return request, options
         extensions = dict(request.extensions)
         limits = dict(extensions.get("timeout", {}))
         limits["read"] = min(limits.get("read") or self.patience, self.patience)
-        headers = [pair for pair in request.headers.raw if pair[0].lower() not in _NOT_COPIED]
-        further = self.http.Request(
+        dropped = _NOT_COPIED | _SIGNED if self.signing.owned else _NOT_COPIED
+        headers = [pair for pair in request.headers.raw if pair[0].lower() not in dropped]
+        return self.http.Request(
             request.method,
             request.url,
             headers=headers,
             content=body,
             extensions={**extensions, "timeout": limits},
         )
-        return further, options
 
 
 class AsyncWire:
@@ -72,8 +94,12 @@ class AsyncWire:
 
     async def send(self, body: bytes) -> Any:
         """Send the request; returns the response, its body unread."""
-        request, options = self._parcel.sends(body, first=self._first)
-        self._response = await self._parcel.inner.send(request, **options)
+        parcel = self._parcel
+        request = parcel.request
+        if not self._first:
+            request = parcel.further(body)
+            await parcel.signing.prepare(request)
+        self._response = await parcel.inner.send(request, **parcel.how)
         self._pieces = self._response.aiter_bytes()
         return self._response
 
@@ -130,8 +156,12 @@ class BlockingWire:
         self._worker.finish()
 
     def _sent(self, body: bytes) -> Any:
-        request, options = self._parcel.sends(body, first=self._first)
-        self._response = self._parcel.inner.send(request, **options)
+        parcel = self._parcel
+        request = parcel.request
+        if not self._first:
+            request = parcel.further(body)
+            parcel.signing.prepare(request)
+        self._response = parcel.inner.send(request, **parcel.how)
         self._pieces = self._response.iter_bytes()
         return self._response
 
