@@ -8,6 +8,7 @@ import importlib
 from contextvars import ContextVar
 from typing import Any
 
+import openai
 import pytest
 from openai import AsyncOpenAI, OpenAI
 from tests.integrations.openai.kit import (
@@ -26,6 +27,7 @@ from tests.integrations.openai.kit import (
 from tests.proxy.http.upstream import Play, playing, says, streamed
 from typing_extensions import override
 
+from candor_guard.errors import ConfigurationError
 from candor_guard.integrations.openai import guard
 from candor_guard.testing import chat_stream
 
@@ -100,6 +102,18 @@ async def test_a_providers_token(kind: Kind) -> None:
         await close(asker.client)
     sent = [call.values("authorization") for call in server.calls]
     assert sent == [["Bearer first"], ["Bearer second"]]
+
+
+def test_an_x509_identity() -> None:
+    """A client that sends around its HTTP client is refused: none of its replies would be read."""
+    identity = {"type": "x509", "identity_provider_id": "p", "service_account_id": "s"}
+    options: dict[str, Any] = {"workload_identity": identity}
+    try:
+        client = OpenAI(**options)
+    except (TypeError, openai.OpenAIError):
+        pytest.skip("this version has no such identities")
+    with pytest.raises(ConfigurationError, match=r"X\.509"):
+        guard(client)
 
 
 @KINDS

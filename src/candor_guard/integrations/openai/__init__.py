@@ -53,14 +53,16 @@ def guard(
             ``flagged`` ones, or ``none``.
 
     Raises:
-        ConfigurationError: If it is no such client, or is guarded already; if both a guard and a
-            policy are given.
+        ConfigurationError: If it is no such client, or is guarded already; if it has an X.509
+            identity, for which it sends around its own HTTP client; if both a guard and a policy
+            are given.
         MissingExtraError: If the openai package is not installed.
     """
     if not isinstance(client, _clients()):
         raise ConfigurationError(
             f"guard() takes an OpenAI or AsyncOpenAI client, not {kind_of(client)}"
         )
+    _need_reachable(client)
     http: Any = transport.guarded(
         _http(client),
         guard_of(guard, policy),
@@ -93,6 +95,15 @@ def _clients() -> tuple[type, type]:
     except ImportError as error:
         raise MissingExtraError("guarding an OpenAI client", "openai") from error
     return OpenAI, AsyncOpenAI
+
+
+def _need_reachable(client: OpenAI | AsyncOpenAI) -> None:
+    identity: Any = getattr(client, "workload_identity", None)  # no attribute of older versions
+    if identity is not None and identity.get("type") == "x509":
+        raise ConfigurationError(
+            "cannot guard a client with an X.509 identity: it does not send through its HTTP client;"
+            " guard its replies with candor_guard.Guard"
+        )
 
 
 def _signing(client: OpenAI | AsyncOpenAI) -> Signing:
