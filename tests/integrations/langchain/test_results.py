@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from tests.integrations.model_server import BAD, GOOD, PUSH, ModelServer
 
 pytest.importorskip("langchain")
 pytest.importorskip("langchain_openai")
 
+from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import HumanMessage
 from langchain_core.outputs import ChatGeneration
-from tests.integrations.langchain.kit import ask, candor, chat_model, fake_guard
+from tests.integrations.langchain.kit import DISPUTE, ask, candor, chat_model, fake_guard
+from typing_extensions import override
 
 from candor_guard.integrations.langchain import guard
 
@@ -61,3 +65,30 @@ async def test_usage_is_the_sum_or_none(server: ModelServer, way: str) -> None:
         assert answer.text == GOOD
         usage = answer.usage_metadata
         assert (usage["total_tokens"] if usage else None) == total
+
+
+class Told(BaseCallbackHandler):
+    """What traces are told of the model that is called."""
+
+    def __init__(self) -> None:
+        self.of_model: dict[str, Any] = {}
+
+    @override
+    def on_chat_model_start(self, *args: Any, **kwargs: Any) -> None:
+        told = kwargs["metadata"]
+        self.of_model = {key: told[key] for key in told if key.startswith("ls_")}
+        self.of_model["parameters"] = kwargs["invocation_params"]
+
+
+@pytest.mark.parametrize("bound", [False, True], ids=["plain", "bound"])
+async def test_traces_name_the_wrapped_model(server: ModelServer, bound: bool) -> None:
+    """Traces hear the wrapped model's provider, name and settings, by which costs are reckoned."""
+    bare: Any = chat_model(server, temperature=0.5)
+    bare = bare.bind(max_tokens=9) if bound else bare
+    heard = []
+    for model in (bare, guard(bare, fake_guard())):
+        told = Told()
+        await model.ainvoke(DISPUTE, {"callbacks": [told]})
+        heard.append(told.of_model)
+    assert heard[0]["ls_provider"] == "openai"
+    assert heard[0] == heard[1]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 from langchain.agents.middleware import ModelRequest, ModelResponse
 from langchain_core.language_models import BaseChatModel
@@ -247,3 +247,12 @@ def name_of(model: Any) -> str:
     """Return a model's name, or that of its class."""
     names = (getattr(model, field, None) for field in ("model_name", "model"))
     return next((name for name in names if isinstance(name, str)), type(model).__name__)
+
+
+def told_by(
+    model: Any, method: str, stop: list[str] | None, options: Mapping[str, Any]
+) -> Mapping[str, Any] | None:
+    """Return what a model tells traces of a call, bound or not; None: it tells nothing."""
+    tell = getattr(getattr(model, "bound", model), method, None)
+    bound = getattr(model, "kwargs", {})
+    return None if tell is None else cast("Mapping[str, Any]", tell(stop, **{**bound, **options}))
