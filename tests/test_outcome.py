@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from candor_guard.outcome import Attempt, Outcome, sum_usage, total_tokens
+from candor_guard.outcome import Attempt, Outcome, deferred_headers, sum_usage, total_tokens
 from candor_guard.verdict import Reading, Span, Verdict, judge
 
 WORDS = "my secret words"
@@ -62,6 +62,13 @@ def test_headers_of_a_bare_record() -> None:
         "x-candor-request-id": "id-1",
         "x-candor-skipped": "n",
     }
+
+
+def test_headers_while_nothing_is_decided() -> None:
+    """Who starts a body before the verdict claims nothing about it, not even what is at hand."""
+    started = outcome(evaluated="deferred", first_verdict=verdict(0.91))
+    told = [("x-candor-evaluated", "deferred"), ("x-candor-request-id", "id-1")]
+    assert started.headers() == deferred_headers("id-1") == told
 
 
 def test_no_user_text() -> None:

@@ -135,6 +135,8 @@ class Outcome:
 
     def headers(self) -> list[tuple[str, str]]:
         """Return the ``x-candor-*`` response headers. Values never contain user text."""
+        if self.evaluated == "deferred":
+            return deferred_headers(self.request_id)
         pairs = [
             ("x-candor-action", self.action),
             ("x-candor-evaluated", self.evaluated),
@@ -195,6 +197,11 @@ class Outcome:
 
 
 Observer = Callable[[Outcome], None]
+
+
+def deferred_headers(request_id: str) -> list[tuple[str, str]]:
+    """Return the ``x-candor-*`` response headers while nothing is decided: nothing is claimed."""
+    return [("x-candor-evaluated", "deferred"), ("x-candor-request-id", request_id)]
 
 
 def sum_usage(parts: list[Usage], levels: int = 8) -> dict[str, Any]:

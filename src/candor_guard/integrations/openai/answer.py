@@ -273,12 +273,9 @@ def error_head(
 
 
 def _head(started: Started, outcome: Outcome, content: bytes | None) -> Head:
-    told = outcome.headers()
-    if outcome.evaluated == "deferred":  # nothing is decided yet, so nothing may be claimed
-        told = [pair for pair in told if pair[0] in ("x-candor-evaluated", "x-candor-request-id")]
     dropped = OF_THE_BYTES if started.rewritten else frozenset[str]()
     kept = [pair for pair in started.headers if pair[0] not in dropped]
-    return Head(started.status, [*kept, *told], content)
+    return Head(started.status, [*kept, *outcome.headers()], content)
 
 
 async def _begun(pull: Callable[[], Coroutine[Any, Any, bytes]]) -> bytes:
