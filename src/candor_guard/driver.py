@@ -291,7 +291,7 @@ class _Calls:
     async def _close(self, call: int) -> None:
         opening = self._opening[call]
         users = (self._fetching.pop(call, None), self._reading.pop(call, None))
-        await _cancel(opening, *(task for task in users if task is not None))
+        await end_tasks(opening, *(task for task in users if task is not None))
         if not opening.cancelled() and opening.exception() is None:
             await opening.result().aclose()
 
@@ -322,7 +322,8 @@ def _left(deadline: float | None) -> float | None:
     return None if deadline is None else deadline - clock()
 
 
-async def _cancel(*tasks: asyncio.Task[Any]) -> None:
+async def end_tasks(*tasks: asyncio.Future[Any]) -> None:
+    """Cancel what is still running; what it raised, or has raised by now, is of no interest."""
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
@@ -352,4 +353,4 @@ def _head(response: UpstreamResponse, *, stream: bool) -> ReplyHead:
     return ReplyHead(200 <= response.status < 300, readable, response.status)
 
 
-__all__ = ["Data", "Event", "Finished", "Holding", "Load", "Started", "clock", "drive"]
+__all__ = ["Data", "Event", "Finished", "Holding", "Load", "Started", "clock", "drive", "end_tasks"]

@@ -16,7 +16,7 @@ from typing import Any, Final, Generic
 
 from typing_extensions import override
 
-from candor_guard.driver import Data, Event, Finished
+from candor_guard.driver import Data, Event, Finished, end_tasks
 from candor_guard.errors import (
     DetectorError,
     UpstreamError,
@@ -219,8 +219,7 @@ class _Reply(Generic[PieceT]):
         return b"" if self._over else await self._next()
 
     async def aclose(self) -> None:
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        await end_tasks(self._task)
 
     async def _play(self, pieces: AsyncGenerator[PieceT, None]) -> None:
         try:

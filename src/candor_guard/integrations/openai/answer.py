@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Mappi
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from candor_guard.driver import Data, Event, Finished, Started
+from candor_guard.driver import Data, Event, Finished, Started, end_tasks
 from candor_guard.errors import (
     UpstreamError,
     UpstreamInterruptedError,
@@ -152,8 +152,7 @@ class Reply:
         pull, self._pull = self._pull, None
         reading = pull is not None and not pull.done()
         if pull is not None:
-            pull.cancel()
-            await asyncio.gather(pull, return_exceptions=True)
+            await end_tasks(pull)
         with contextlib.suppress(Exception):  # a connection that is given up may complain
             await self._wire.shut(reading=reading)
 
