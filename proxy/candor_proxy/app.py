@@ -18,6 +18,7 @@ from typing_extensions import override
 
 from candor_guard.errors import ConfigurationError
 from candor_guard.guard import Guard
+from candor_guard.integrations.shapes import plain_path
 from candor_guard.neutral import prepare
 from candor_guard.surface import Surface
 from candor_guard.wire.chat import ChatSurface
@@ -155,18 +156,13 @@ class _Api:
         posted = scope["method"] == "POST"
         endpoint = self._guarded.get(scope["path"]) if posted else None
         if endpoint is None:
-            path = _plain(scope["path"])
+            path = plain_path(scope["path"])
             if path.startswith(_TWICE):  # a lenient upstream would answer it, unguarded
                 response = await self._not_ours(Request(scope), HTTPException(404))
                 await response(scope, receive, send)
                 return
             endpoint = self._guarded.get(path) if posted else None
         await (endpoint or self._passing)(scope, receive, send)
-
-
-def _plain(path: str) -> str:
-    """Without the extra slashes and dots that a lenient upstream would overlook."""
-    return "/" + "/".join(part for part in path.split("/") if part not in ("", "."))
 
 
 async def _failed(request: Request, _error: Exception) -> Response:
@@ -179,7 +175,7 @@ async def _not_ours(metrics: Metrics, request: Request, error: Exception) -> Res
     metrics.invalid(status)
     what = "method not allowed" if status == 405 else "unknown path"
     message = f"{what}: {request.method} {request.url.path}; the API is under /v1/"
-    if _plain(request.url.path).startswith(_TWICE):
+    if plain_path(request.url.path).startswith(_TWICE):
         message += "; your client adds /v1 by itself: leave it out of its base URL"
     code = "method_not_allowed" if status == 405 else "unknown_url"
     return error_response(

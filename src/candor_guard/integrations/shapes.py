@@ -31,6 +31,11 @@ def surface_of(path: str) -> Surface:
     return ResponsesSurface() if path.endswith("/responses") else ChatSurface()
 
 
+def plain_path(path: str) -> str:
+    """Return a path without the extra slashes and dots that a lenient server would overlook."""
+    return "/" + "/".join(part for part in path.split("/") if part not in ("", "."))
+
+
 def messages_body(status: int, body: Mapping[str, Any], request_id: str | None) -> dict[str, Any]:
     """Return an error of OpenAI's shape in Anthropic's, what stands beside it included."""
     error = body["error"]
