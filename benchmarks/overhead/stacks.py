@@ -20,6 +20,8 @@ _OWNERS = (
     ("candor_guard/detectors/", "the gate"),
     ("candor_guard/neutral/", "the gate"),
     ("candor_guard/upstreams/", "upstream: deadline, headers, errors"),
+    ("integrations/serving/headers", "headers"),
+    ("integrations/serving/", "endpoint: body, client, answer"),
     ("candor_guard/", "flow, driver, record"),
     ("prometheus_client/", "metrics"),
     ("candor_proxy/metrics", "metrics"),

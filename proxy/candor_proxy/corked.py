@@ -22,8 +22,8 @@ from httptools import HttpParserError, HttpParserUpgrade
 from typing_extensions import override
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from candor_proxy.inbox import LINE
 from candor_proxy.journal import Pace, more
+from candor_proxy.line import LINE
 from candor_proxy.refusals import (
     CONNECT,
     ENCODED,
@@ -92,7 +92,7 @@ class Corked:
 
 
 class _Line:
-    """A `candor_proxy.inbox.Line`: what the connection knows of one request.
+    """A `candor_guard.integrations.serving.inbox.Line`: what the connection knows of one request.
 
     The request knows its line in turn, which nobody may ever take: two weak references, or every
     such request would leave a circle with its body. The server holds both while it answers.

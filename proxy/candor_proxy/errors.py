@@ -9,10 +9,10 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from candor_guard.integrations import problems
-from candor_guard.integrations.problems import describe, error_body, refused
-from candor_guard.integrations.shapes import error_frame, messages_body, shaped
+from candor_guard.integrations.problems import describe, error_body
+from candor_guard.integrations.serving.headers import find
+from candor_guard.integrations.shapes import messages_body, shaped
 from candor_guard.wire.json import dump
-from candor_proxy.headers import find
 
 # Where a request's scope keeps the id that the client is told.
 REQUEST_ID: Final = "candor.request_id"
@@ -69,10 +69,8 @@ __all__ = [
     "REQUEST_ID",
     "describe",
     "error_body",
-    "error_frame",
     "error_response",
     "messages_body",
-    "refused",
     "shaped",
     "speaks_messages",
     "stalled",

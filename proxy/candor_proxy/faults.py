@@ -15,7 +15,7 @@ from typing_extensions import override
 from candor_guard.errors import CandorGuardError
 from candor_guard.guard import new_request_id
 from candor_proxy.errors import REQUEST_ID, describe, error_response, stopping
-from candor_proxy.inbox import LINE
+from candor_proxy.line import LINE
 
 _log = logging.getLogger("candor_proxy")
 # Uvicorn's, about every body that is broken off on purpose; what was the matter is told by then.

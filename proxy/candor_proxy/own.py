@@ -15,16 +15,16 @@ from starlette.types import Scope
 from candor_guard.errors import DetectorError, InvalidRequestError
 from candor_guard.explain import explain
 from candor_guard.guard import Guard
-from candor_guard.wire.json import MAX_VALUES, count_values, dump, load_object
-from candor_proxy.answers import with_id
-from candor_proxy.errors import describe, error_body, error_response, stalled, too_large
-from candor_proxy.inbox import (
+from candor_guard.integrations.serving.inbox import (
     BodyStalledError,
     BodyTooLargeError,
     ClientGoneError,
     Inbox,
     need_room,
 )
+from candor_guard.wire.json import MAX_VALUES, count_values, dump, load_object
+from candor_proxy.answers import with_id
+from candor_proxy.errors import describe, error_body, error_response, stalled, too_large
 from candor_proxy.metrics import CONTENT_TYPE, Metrics
 from candor_proxy.options import ProxyOptions
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from starlette.types import Receive, Scope, Send
 
 from candor_guard.errors import InvalidRequestError, UpstreamError
+from candor_guard.integrations.serving.headers import find, to_client
+from candor_guard.integrations.serving.inbox import BodyStalledError, ClientGoneError, Inbox
 from candor_guard.upstreams import Upstream, UpstreamRequest
 from candor_proxy.errors import describe, error_response, stalled
 from candor_proxy.faults import request_id_of
-from candor_proxy.headers import find, path_below, to_client, to_upstream
-from candor_proxy.inbox import BodyStalledError, ClientGoneError, Inbox, line_of
+from candor_proxy.headers import path_below, to_upstream
 from candor_proxy.journal import Journal
+from candor_proxy.line import line_of
 from candor_proxy.metrics import Metrics
 from candor_proxy.options import ProxyOptions
 

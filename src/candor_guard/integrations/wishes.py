@@ -60,12 +60,14 @@ def annotate_of(wish: str) -> Annotate:
     return cast("Annotate", wish)
 
 
-def mode_of(wish: str | None) -> Mode | None:
+def mode_of(wish: str | None, *, allowed: bool = True) -> Mode | None:
     """Return the mode that a request's header wishes for; None when it has none.
 
     Raises:
-        InvalidRequestError: If there is no such mode.
+        InvalidRequestError: If there is no such mode, or a wish is not `allowed`.
     """
+    if wish is not None and not allowed:
+        raise InvalidRequestError(f"{MODE_HEADER} is not allowed here", param=MODE_HEADER)
     if wish is not None and wish not in _MODES:
         raise InvalidRequestError(
             f"{MODE_HEADER} must be one of {', '.join(_MODES)}", param=MODE_HEADER

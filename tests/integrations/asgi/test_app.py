@@ -22,7 +22,7 @@ from tests.integrations.asgi.kit import (
     serving,
     starlette_app,
 )
-from tests.proxy.http.stage import CHAT, PATIENCE, request_body
+from tests.proxy.http.stage import CHAT, PATIENCE, raw_request, request_body
 
 from candor_guard.errors import ConfigurationError
 from candor_guard.guard import Guard
@@ -162,6 +162,13 @@ async def test_mode_header() -> None:
     async with scene(CAVE, options={"allow_mode_header": False}) as on:
         forbidden, _ = await on.chat({"x-candor-mode": "off"})
     assert forbidden.status_code == 400
+
+
+async def test_blanks_around_a_mode_are_none_of_it() -> None:
+    """A header's value may have blanks behind it, and servers hand them on."""
+    async with scene(RIGHT) as on, on.wire() as wire:
+        await wire.send(raw_request(request_body(), CHAT, "x-candor-mode: off \t"))
+        assert b"x-candor-evaluated: none" in await wire.head()
 
 
 def raising(*, after: bytes | None = None, on_call: int = 1) -> tuple[ASGIApp, list[Scope]]:

@@ -13,34 +13,44 @@ edited body. Everything that is not a guarded request reaches the app as the ser
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from candor_guard.errors import ConfigurationError, InvalidRequestError
 from candor_guard.flow import Annotate
 from candor_guard.guard import Guard, new_request_id
-from candor_guard.integrations.asgi.answer import (
-    Answer,
+from candor_guard.integrations.asgi.inner import InnerApp
+from candor_guard.integrations.problems import describe, stalled, too_large
+from candor_guard.integrations.serving.answer import Answer, Unwitnessed, send_error
+from candor_guard.integrations.serving.asgi import ASGIApp, Message, Receive, Scope, Send
+from candor_guard.integrations.serving.headers import find
+from candor_guard.integrations.serving.inbox import (
     BodyStalledError,
     BodyTooLargeError,
     ClientGoneError,
-    Patience,
-    read_body,
-    send_error,
+    Inbox,
 )
-from candor_guard.integrations.asgi.inner import (
-    ASGIApp,
-    InnerApp,
-    Message,
-    Receive,
-    Scope,
-    Send,
-)
-from candor_guard.integrations.problems import describe, stalled, too_large
-from candor_guard.integrations.shapes import shaped, surface_of
+from candor_guard.integrations.shapes import plain_path, shaped, surface_of
 from candor_guard.integrations.wishes import MODE_HEADER, annotate_of, guard_of, kind_of, mode_of
 from candor_guard.policy import Mode, Policy
 from candor_guard.surface import GuardedRequest, Surface
 from candor_guard.upstreams import Headers, UpstreamRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a held stream may be silent, and a client within its body.
+
+    Attributes:
+        header_wait: Seconds that the headers of a held stream wait for the decision.
+        keepalive_interval: Seconds between keepalive comments after that.
+        body_timeout: Seconds of silence that a client is allowed before and within its body; then
+            it gets a 408.
+    """
+
+    header_wait: float = 10.0
+    keepalive_interval: float = 10.0
+    body_timeout: float = 30.0
 
 
 class CandorMiddleware:
@@ -105,9 +115,9 @@ class CandorMiddleware:
 
     async def _guarded(self, surface: Surface, scope: Scope, receive: Receive, send: Send) -> None:
         request_id = new_request_id()
+        inbox = Inbox(receive, self._patience.body_timeout)
         try:
-            body = await read_body(receive, self._limit, self._patience.body_timeout)
-            request = surface.parse(body)
+            request = surface.parse(await inbox.body(self._limit))
             mode = self._mode(scope)
         except ClientGoneError:
             return
@@ -117,7 +127,7 @@ class CandorMiddleware:
             closing = _closing(scope) if isinstance(error, BodyStalledError) else []
             await send_error(send, status, told, [("x-candor-request-id", request_id), *closing])
             return
-        await self._answer(scope, request, mode, request_id, receive, send)
+        await self._answer(scope, request, mode, request_id, inbox, send)
 
     def _problem(
         self, error: BodyTooLargeError | BodyStalledError | InvalidRequestError
@@ -134,7 +144,7 @@ class CandorMiddleware:
         request: GuardedRequest,
         mode: Mode,
         request_id: str,
-        receive: Receive,
+        inbox: Inbox,
         send: Send,
     ) -> None:
         inner = InnerApp(self.app, scope, request_id)
@@ -143,9 +153,11 @@ class CandorMiddleware:
         events = self._guard.with_upstream(inner).events(
             request, template, mode=mode, request_id=request_id, annotate=self._annotate
         )
+        reply = inbox.answering(send)
+        answer = Answer(request, request_id, self._patience, reply, Unwitnessed())
         try:
             try:
-                await Answer(request, request_id, self._patience, send).give(events, receive)
+                await inbox.run(answer.give(events))
             finally:
                 await inner.finish()
         except Exception as error:  # whatever it is: it is only noted upon, and raised on
@@ -154,11 +166,8 @@ class CandorMiddleware:
             raise
 
     def _mode(self, scope: Scope) -> Mode:
-        name = MODE_HEADER.encode()
-        wish = next((v.decode("latin-1") for k, v in scope["headers"] if k == name), None)
-        if wish is not None and not self._allow_mode_header:
-            raise InvalidRequestError(f"{MODE_HEADER} is not allowed here", param=MODE_HEADER)
-        return mode_of(wish) or self._guard.policy.mode
+        wish = find(scope["headers"], MODE_HEADER.encode())
+        return mode_of(wish, allowed=self._allow_mode_header) or self._guard.policy.mode
 
 
 def _need_app(app: object) -> None:
@@ -171,7 +180,7 @@ def _checked_paths(paths: Iterable[str]) -> frozenset[str]:
         raise ConfigurationError('paths must be a list of paths, such as ["/v1/chat/completions"]')
     checked = frozenset(paths)
     for path in checked:
-        if not path.startswith("/") or _plain(path) != path:
+        if not path.startswith("/") or plain_path(path) != path:
             raise ConfigurationError(f"not a path that can be guarded: {path!r}")
     if not checked:
         raise ConfigurationError("paths is empty: nothing would be guarded")
@@ -182,12 +191,7 @@ def _path(scope: Scope) -> str:
     """Return the path below the place where the app is mounted."""
     path: str = scope["path"]
     root = str(scope.get("root_path") or "").rstrip("/")
-    return _plain(path[len(root) :] if root and path.startswith(root + "/") else path)
-
-
-def _plain(path: str) -> str:
-    """Without the extra slashes and dots that a lenient app would overlook."""
-    return "/" + "/".join(part for part in path.split("/") if part not in ("", "."))
+    return plain_path(path[len(root) :] if root and path.startswith(root + "/") else path)
 
 
 def _closing(scope: Scope) -> list[tuple[str, str]]:

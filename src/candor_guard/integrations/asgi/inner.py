@@ -5,17 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, Final
+from typing import Final
 
 from candor_guard.errors import UpstreamInterruptedError, UpstreamUnreachableError
+from candor_guard.integrations.serving.asgi import ASGIApp, Message, Scope
 from candor_guard.upstreams import Headers, UpstreamRequest
-
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _log = logging.getLogger("candor_guard")
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from starlette.types import Message, Scope
 
+from candor_guard.driver import end_tasks
 from candor_guard.errors import UpstreamError
-from candor_proxy.inbox import LINE, Inbox, end_task, line_of
+from candor_guard.integrations.serving.asgi import Message
+from candor_guard.integrations.serving.inbox import Inbox
 
 pytestmark = pytest.mark.anyio
 
@@ -32,7 +33,7 @@ async def test_ending_a_failed_task_takes_its_exception(complaints: list[dict[st
     task = asyncio.ensure_future(_fail())
     await asyncio.sleep(0)
     assert task.done()
-    await end_task(task)
+    await end_tasks(task)
     del task
     gc.collect()
     assert complaints == []
@@ -104,10 +105,32 @@ async def test_client_that_left_before_the_work_ends_it_at_its_first_wait() -> N
     assert await inbox.run(asyncio.sleep(10)) is False
 
 
-async def test_line_is_taken_out_of_the_scope() -> None:
-    """A scope is left without the line, and one without a line is fine."""
-    line = _Line()
-    scope: Scope = {"type": "http", "extensions": {LINE: line}}
-    assert line_of(scope) is line
-    assert scope["extensions"] == {}
-    assert line_of({"type": "http"}) is None
+def _failing(error: Exception, wait: float) -> Callable[[], Awaitable[Message]]:
+    """A server that gives a body, and later an error, instead of a disconnect or of an end."""
+    body = [b"{}"]
+
+    async def receive() -> Message:
+        if body:
+            return {"type": "http.request", "body": body.pop()}
+        try:
+            await asyncio.sleep(wait)
+        finally:
+            raise error
+
+    return receive
+
+
+async def test_a_server_that_cannot_tell_of_its_client_has_lost_it() -> None:
+    """An error where a disconnect was to come ends the work, as the disconnect would have."""
+    inbox = Inbox(_failing(OSError("no such client"), 0), 10)
+    await inbox.body(10)
+    async with asyncio.timeout(5):
+        assert await inbox.run(asyncio.sleep(10)) is False
+
+
+async def test_a_watching_that_ends_badly_does_nothing_to_whoever_comes_after_it() -> None:
+    """Work that is done is done: an error on the way out of the watching cancels nobody."""
+    inbox = Inbox(_failing(OSError("cancelled"), 10), 10)
+    await inbox.body(10)
+    assert await inbox.run(asyncio.sleep(0.01)) is True
+    await asyncio.sleep(0.01)

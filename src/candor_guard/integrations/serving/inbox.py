@@ -5,14 +5,11 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import suppress
 from typing import Any, Protocol
 
-from starlette.types import Message, Receive, Scope, Send
-
-from candor_proxy.headers import find
-
-# In the extensions of a request's scope, where the server is ours.
-LINE = "candor_proxy.line"
+from candor_guard.integrations.serving.asgi import Message, Receive, Scope, Send
+from candor_guard.integrations.serving.headers import find
 
 
 class ClientGoneError(Exception):
@@ -39,7 +36,7 @@ def need_room(scope: Scope, limit: int) -> None:
 
 
 class Line(Protocol):
-    """What our server tells of a client besides messages.
+    """What a server may tell of a client besides messages.
 
     Whoever has `receive` only needs a task to watch for a client's leaving, and a timer for a body
     that may be there already. Both cost more than a plain request's own work.
@@ -54,12 +51,6 @@ class Line(Protocol):
     def on_leaving(self, tell: Callable[[], None] | None) -> None:
         """Call `tell`, and nobody else, when the client leaves, or at once if it has left."""
         ...
-
-
-def line_of(scope: Scope) -> Line | None:
-    """Take the line out of a scope; it is for whoever reads the body, and that is done once."""
-    line: Line | None = scope.get("extensions", {}).pop(LINE, None)
-    return line
 
 
 class Inbox:
@@ -164,12 +155,13 @@ class Inbox:
                 the client has all that it was waiting for.
         """
         doing = asyncio.current_task()
-        left = False
+        left = over = False
         later: asyncio.TimerHandle | None = None
 
         def cut() -> None:
             nonlocal left
-            if doing is not None and not self._answered:  # else all that is left is to tidy up
+            # Behind the answer all that is left is to tidy up; behind the work, to stop watching.
+            if doing is not None and not (over or self._answered):
                 left = True
                 doing.cancel()
 
@@ -188,6 +180,7 @@ class Inbox:
             if not left:
                 raise
         finally:
+            over = True
             watch_no_more()
             if later is not None:
                 later.cancel()
@@ -203,14 +196,9 @@ class Inbox:
 
         async def watch() -> None:
             await self._read.wait()
-            while (await self._receive())["type"] != "http.disconnect":
-                pass
+            with suppress(Exception):  # of a server that knows no more of its client
+                while (await self._receive())["type"] != "http.disconnect":
+                    pass
             leave()
 
         return asyncio.create_task(watch()).cancel
-
-
-async def end_task(task: asyncio.Future[Any]) -> None:
-    """Cancel what is still running; what it raised, or has raised by now, is of no interest."""
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
