@@ -12,8 +12,6 @@ takes that one's body for the next request: who picks the body picks that reques
 from __future__ import annotations
 
 import asyncio
-import logging
-import time
 import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn, cast
@@ -22,7 +20,6 @@ from httptools import HttpParserError, HttpParserUpgrade
 from typing_extensions import override
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from candor_proxy.journal import Pace, more
 from candor_proxy.line import LINE
 from candor_proxy.refusals import (
     CONNECT,
@@ -33,13 +30,10 @@ from candor_proxy.refusals import (
     Refusal,
     late,
 )
+from candor_proxy.throttle import Throttle
 from candor_proxy.undivided import Undivided
 
-_log = logging.getLogger("candor_proxy")
-
 _HEAD = b"HTTP/1.1 "
-# Anybody can send garbage, at any rate.
-_GARBLED_LINES = Pace(time.monotonic)
 # So long a client that is refused may go on sending: closed at once, the connection would be
 # reset, and the reset might overtake the answer.
 _LINGER_SECONDS = 1.0
@@ -123,13 +117,15 @@ class _Line:
 
 
 class CorkedProtocol(HttpToolsProtocol):
-    """What `uvicorn.Config(http=...)` takes.
+    """A connection; of which class those of a server are, `corked_protocol` says.
 
     Attributes:
+        garbage: Logs what is no HTTP, which anybody can send, over any number of connections.
         head_seconds: That a head may take from its first byte to its last, or whoever sends half of
             one holds a connection, and so one of the process's open files, for ever.
     """
 
+    garbage: Throttle
     head_seconds = 10.0
 
     # Whether the parser has made something of the latest bytes, how many in a row it has not,
@@ -263,8 +259,7 @@ class CorkedProtocol(HttpToolsProtocol):
         """Refuse what is no HTTP, unless the parser has stopped because of a refusal."""
         if self._refused:
             return
-        if (left_out := _GARBLED_LINES.left_out()) is not None:
-            _log.warning("refused what is no HTTP request%s", more(left_out))
+        self.garbage.warning("refused what is no HTTP request")
         cycle: RequestResponseCycle | None = self.cycle
         if cycle and cycle.more_body and not (cycle.response_started or self.pipeline):
             cycle.disconnected = True  # its own body: nothing else is answered here any more
@@ -285,6 +280,19 @@ class CorkedProtocol(HttpToolsProtocol):
         """Refuse from a callback of the parser; no request comes of it, and the parser stops."""
         self._refuse(refusal)
         raise ValueError(refusal.message)
+
+
+def corked_protocol() -> type[CorkedProtocol]:
+    """Return what `uvicorn.Config(http=...)` takes, for one server.
+
+    Uvicorn makes a connection's protocol of its class and nothing else, so what the connections of a
+    server share is the class's.
+    """
+
+    class OfOneServer(CorkedProtocol):
+        garbage = Throttle()
+
+    return OfOneServer
 
 
 def _nothing() -> None:

@@ -8,11 +8,10 @@ from collections.abc import Callable
 
 from candor_guard.errors import CandorGuardError
 from candor_guard.outcome import Outcome
+from candor_proxy.throttle import Throttle
 
 _log = logging.getLogger("candor_proxy")
 
-# An upstream that is down fails every request; the metrics count what the log leaves out.
-_SECONDS_BETWEEN = 1.0
 _LONGEST_NAME = 80
 
 
@@ -27,7 +26,8 @@ class Journal:
             clock: Seconds.
         """
         self._server = server
-        self._failures, self._refusals = Pace(clock), Pace(clock)
+        # An upstream that is down fails every request; the metrics count what the log leaves out.
+        self._failures, self._refusals = Throttle(clock), Throttle(clock)
 
     def no_reply(self, request_id: str, error: CandorGuardError) -> None:
         """Say that a client got an error instead of a reply."""
@@ -39,9 +39,7 @@ class Journal:
 
     def overloaded(self) -> None:
         """Say that a request was refused because too many are waiting."""
-        left_out = self._refusals.left_out()
-        if left_out is not None:
-            _log.warning("refused a request with 503: this worker is busy%s", more(left_out))
+        self._refusals.warning("refused a request with 503: this worker is busy")
 
     def decision(
         self, request_id: str, app: str | None, surface: str, model: str | None,
@@ -68,39 +66,9 @@ class Journal:
         )  # fmt: skip
 
     def _warn(self, what: str, request_id: str, error: CandorGuardError) -> None:
-        left_out = self._failures.left_out()
-        if left_out is not None:
-            # The class only: what an upstream says of an error may quote the request.
-            told = what, request_id, type(error).__name__, self._server, more(left_out)
-            _log.warning("%s %s: %s %s%s", *told)
-
-
-class Pace:
-    """Lets one line of a kind through each `_SECONDS_BETWEEN` and counts the others.
-
-    Args:
-        clock: Seconds.
-    """
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self._next = float("-inf")
-        self._left_out = 0
-
-    def left_out(self) -> int | None:
-        """How many lines were left out since the last one; None where this one is, too."""
-        now = self._clock()
-        if now < self._next:
-            self._left_out += 1
-            return None
-        self._next, found = now + _SECONDS_BETWEEN, self._left_out
-        self._left_out = 0
-        return found
-
-
-def more(left_out: int) -> str:
-    """Return what a line adds about those that were left out before it."""
-    return f" (and {left_out} more since the last such line)" if left_out else ""
+        # The class only: what an upstream says of an error may quote the request.
+        kind = type(error).__name__
+        self._failures.warning("%s %s: %s %s", what, request_id, kind, self._server)
 
 
 def printable(name: str | None) -> str:

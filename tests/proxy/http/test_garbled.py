@@ -21,6 +21,11 @@ GARBAGE = {
 UPLOAD = b"POST %s HTTP/1.1\r\nhost: p\r\ntransfer-encoding: chunked\r\n\r\n4\r\nabcd\r\n"
 
 
+def warnings(log: pytest.LogCaptureFixture) -> list[str]:
+    """What the log has of importance."""
+    return [r.getMessage() for r in log.records if r.levelno >= logging.WARNING]
+
+
 async def refused(wire: Wire) -> None:
     """Expect the one answer that fits, and the end of the connection."""
     assert b" 400 " in await wire.head()
@@ -94,6 +99,15 @@ async def test_the_log_is_not_filled(log: pytest.LogCaptureFixture) -> None:
                 await wire.send(GARBAGE["no method"])
                 assert b" 400 " in await wire.head()
         seconds = asyncio.get_running_loop().time() - began
-    lines = [r.getMessage() for r in log.records if r.levelno >= logging.WARNING]
+    lines = warnings(log)
     assert len(lines) <= 1 + seconds < 30
     assert all(line.startswith("refused what is no HTTP request") for line in lines)
+
+
+async def test_each_server_has_its_own_lines(log: pytest.LogCaptureFixture) -> None:
+    """What one server was sent a moment ago silences no other one in the same process."""
+    for _ in range(2):
+        async with stage() as on, on.wire() as wire:
+            await wire.send(GARBAGE["no method"])
+            await refused(wire)
+    assert warnings(log) == ["refused what is no HTTP request"] * 2
