@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import pickle
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import product
 from typing import Any, get_args
 
@@ -232,10 +233,53 @@ def test_policies_inside_other_models() -> None:
     assert pickle.loads(pickle.dumps(held.policy)) == held.policy  # noqa: S301 - our own bytes
 
 
+FULL = Policy(thresholds={"drift": 0.5}, strategies={"drift": ("reframe",)})
+CHANGES: dict[str, Callable[[Any], object]] = {
+    "set": lambda mapping: mapping.__setitem__("drift", 0.1),
+    "delete": lambda mapping: mapping.__delitem__("drift"),
+    "merge": lambda mapping: mapping.__ior__({"drift": 0.1}),
+    "update": lambda mapping: mapping.update(drift=0.1),
+    "default": lambda mapping: mapping.setdefault("capitulation", 0.1),
+    "pop": lambda mapping: mapping.pop("drift"),
+    "pop any": lambda mapping: mapping.popitem(),
+    "clear": lambda mapping: mapping.clear(),
+}
+
+
 def test_policies_are_immutable() -> None:
     """A policy cannot change under a running guard."""
     with pytest.raises(ValidationError, match="frozen"):
         Policy().mode = "off"
+
+
+@pytest.mark.parametrize("policy", [FULL, Policy(), Policy.model_validate(FULL.model_dump())])
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_mappings_of_policies_are_immutable(
+    policy: Policy, change: Callable[[Any], object]
+) -> None:
+    """Nor can the thresholds and strategies that it holds, given or default."""
+    before = policy.model_dump()
+    for mapping in (policy.thresholds, policy.strategies):
+        with pytest.raises(TypeError, match="a policy is immutable"):
+            change(mapping)
+    assert policy.model_dump() == before
+
+
+@pytest.mark.parametrize("policy", [FULL, Policy()])
+def test_policies_are_values(policy: Policy) -> None:
+    """Copied, pickled, dumped and read again, a policy is equal to what it was, and so is its hash."""
+    copies = (
+        copy.copy(policy), copy.deepcopy(policy), policy.model_copy(deep=True),
+        pickle.loads(pickle.dumps(policy)),  # noqa: S301 - our own bytes
+        Policy(**policy.model_dump()), Policy.model_validate_json(policy.model_dump_json()),
+    )  # fmt: skip
+    for other in copies:
+        assert other == policy
+        assert hash(other) == hash(policy)
+        with pytest.raises(TypeError, match="a policy is immutable"):
+            other.thresholds["drift"] = 0.1
+    assert policy.thresholds == dict(policy.thresholds)
+    assert type(policy.model_dump()["thresholds"]) is dict
 
 
 def test_raw_bound_is_the_larger() -> None:

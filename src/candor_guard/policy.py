@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import StrEnum
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from typing_extensions import override
 
 from candor_guard.errors import ConfigurationError
 from candor_guard.probe import Purpose
@@ -28,6 +29,31 @@ RECALL = "recall"
 _WITHOUT_RECALL = "sensitive"
 _LEAST_SENTENCES = 2
 _LONGEST = 60  # characters of a bad value that its error repeats
+
+
+_K = TypeVar("_K")
+_V = TypeVar("_V")
+
+
+class _Fixed(dict[_K, _V]):
+    """A dict that stays as it is; unlike a mapping proxy, pydantic, JSON and pickle take it for one."""
+
+    def _refuse(self, *_args: object, **_more: object) -> NoReturn:
+        raise TypeError("a policy is immutable: make another one")
+
+    __setitem__ = __delitem__ = __ior__ = _refuse
+    clear = pop = popitem = setdefault = update = _refuse
+
+    @override
+    def __reduce__(self) -> tuple[type[_Fixed[_K, _V]], tuple[dict[_K, _V]]]:
+        return type(self), (dict(self),)
+
+    @override
+    def __hash__(self) -> int:  # type: ignore[override]  # a dict has none, because it can change
+        return hash(frozenset(self.items()))
+
+
+_Label = Literal["capitulation", "drift"]
 
 
 class Policy(BaseModel):
@@ -61,16 +87,16 @@ class Policy(BaseModel):
         description="named thresholds of the detector: strict|balanced|sensitive (recall flags far "
         "too much: it is made for probe_point)",
     )
-    thresholds: dict[Literal["capitulation", "drift"], Probability] = Field(
-        default_factory=dict, description="override single thresholds of the operating point"
+    thresholds: Annotated[dict[_Label, Probability], AfterValidator(_Fixed)] = Field(
+        default_factory=_Fixed, description="override single thresholds of the operating point"
     )
     max_attempts: int = Field(default=1, ge=0, le=5, description="regenerations per reply at most")
     instruction: str | None = Field(
         default=None,
         description="one wording that every regeneration carries, instead of the strategies",
     )
-    strategies: dict[Literal["capitulation", "drift"], Order] = Field(
-        default_factory=dict,
+    strategies: Annotated[dict[_Label, Order], AfterValidator(_Fixed)] = Field(
+        default_factory=_Fixed,
         description="ways to regenerate, in order: reconsider|third_person|reframe|grounded",
     )
     probe: Literal["never", "uncertain", "always", "parallel"] = Field(
