@@ -8,15 +8,19 @@ from typing import Any, Final
 from starlette.responses import Response
 from starlette.types import Scope
 
+from candor_guard.errors import InvalidRequestError
 from candor_guard.integrations import problems
 from candor_guard.integrations.problems import describe, error_body
 from candor_guard.integrations.serving.headers import find
+from candor_guard.integrations.serving.inbox import BodyStalledError, BodyTooLargeError
 from candor_guard.integrations.shapes import messages_body, shaped
 from candor_guard.wire.json import dump
+from candor_proxy.options import ProxyOptions
 
 # Where a request's scope keeps the id that the client is told.
 REQUEST_ID: Final = "candor.request_id"
 _MESSAGES: Final = "/v1/messages"
+Unread = BodyStalledError | BodyTooLargeError | InvalidRequestError
 
 
 def stalled(seconds: float) -> tuple[int, dict[str, Any], dict[str, str]]:
@@ -25,11 +29,18 @@ def stalled(seconds: float) -> tuple[int, dict[str, Any], dict[str, str]]:
     return *problems.stalled(seconds), {"connection": "close"}
 
 
-def too_large(limit: int, scope: Scope) -> tuple[int, dict[str, Any], dict[str, str]]:
-    """Return status, body and headers for a request whose body is over so many bytes."""
+def unread(
+    error: Unread, options: ProxyOptions, scope: Scope
+) -> tuple[int, dict[str, Any], dict[str, str]]:
+    """Return status, body and headers for a request that could not be read."""
+    if isinstance(error, BodyStalledError):
+        return stalled(options.body_timeout)
+    if isinstance(error, InvalidRequestError):
+        return *describe(error), {}
     # Who asked first may leave the body out, and then its next request would be taken for it.
     asked = find(scope["headers"], b"expect") is not None
-    return *problems.too_large(limit), {"connection": "close"} if asked else {}
+    headers = {"connection": "close"} if asked else {}
+    return *problems.too_large(options.max_request_bytes), headers
 
 
 def stopping() -> tuple[int, dict[str, Any]]:
@@ -67,6 +78,7 @@ def speaks_messages(scope: Scope) -> bool:
 
 __all__ = [
     "REQUEST_ID",
+    "Unread",
     "describe",
     "error_body",
     "error_response",
@@ -75,5 +87,5 @@ __all__ = [
     "speaks_messages",
     "stalled",
     "stopping",
-    "too_large",
+    "unread",
 ]

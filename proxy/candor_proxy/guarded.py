@@ -24,7 +24,7 @@ from candor_guard.policy import Mode
 from candor_guard.surface import GuardedRequest, Surface
 from candor_guard.upstreams import UpstreamRequest, encoded
 from candor_proxy.account import Account
-from candor_proxy.errors import describe, error_response, shaped, stalled, stopping, too_large
+from candor_proxy.errors import Unread, error_response, shaped, stopping, unread
 from candor_proxy.faults import request_id_of
 from candor_proxy.headers import path_below, to_upstream
 from candor_proxy.journal import Journal
@@ -114,16 +114,8 @@ class GuardedEndpoint:
                 return None
             raise
 
-    def _refuse(
-        self, error: BodyTooLargeError | BodyStalledError | InvalidRequestError, scope: Scope
-    ) -> Response:
-        more: dict[str, str] = {}
-        if isinstance(error, BodyStalledError):
-            status, body, more = stalled(self._options.body_timeout)
-        elif isinstance(error, BodyTooLargeError):
-            status, body, more = too_large(self._options.max_request_bytes, scope)
-        else:
-            status, body = describe(error)
+    def _refuse(self, error: Unread, scope: Scope) -> Response:
+        status, body, more = unread(error, self._options, scope)
         self._metrics.invalid(status)
         request_id = request_id_of(scope)
         body = shaped(self._surface.name, status, body, request_id)

@@ -23,8 +23,8 @@ from candor_guard.integrations.serving.inbox import (
     need_room,
 )
 from candor_guard.wire.json import MAX_VALUES, count_values, dump, load_object
-from candor_proxy.answers import with_id
-from candor_proxy.errors import describe, error_body, error_response, stalled, too_large
+from candor_proxy.errors import Unread, error_body, error_response, unread
+from candor_proxy.ids import with_id
 from candor_proxy.metrics import CONTENT_TYPE, Metrics
 from candor_proxy.options import ProxyOptions
 
@@ -107,16 +107,10 @@ class OwnPaths:
             told = error_body(str(error), "candor_guard_error", "detector_error")
             return error_response(503, told)
 
-    def _refusal(
-        self, error: BodyStalledError | BodyTooLargeError | InvalidRequestError, scope: Scope
-    ) -> tuple[int, dict[str, Any], dict[str, str]]:
-        if isinstance(error, BodyStalledError):
-            return stalled(self._options.body_timeout)
-        if isinstance(error, BodyTooLargeError):
-            return too_large(self._options.max_request_bytes, scope)
+    def _refusal(self, error: Unread, scope: Scope) -> tuple[int, dict[str, Any], dict[str, str]]:
         if isinstance(error, TooManyRowsError):
             return 413, error_body(str(error), "invalid_request_error", "too_large"), {}
-        return *describe(error), {}
+        return unread(error, self._options, scope)
 
     async def _judged(self, request: Request, judge: Judge) -> Response:
         inbox = Inbox(request.receive, self._options.body_timeout)

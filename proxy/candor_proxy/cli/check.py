@@ -7,9 +7,9 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any, Protocol
 
-from candor_proxy.answers import with_id
 from candor_proxy.cli.common import Subparsers, add_detector_options
 from candor_proxy.cli.inputs import each_exchange
+from candor_proxy.ids import with_id
 
 if TYPE_CHECKING:
     from candor_guard.verdict import Verdict

@@ -24,6 +24,16 @@ def complain(message: str) -> int:
     return 2
 
 
+def add_format_options(parser: argparse.ArgumentParser) -> None:
+    """Add what says who reads the output: people, unless it is told otherwise."""
+    parser.add_argument(
+        "--format", choices=("table", "json"), default="table", help="table is for people"
+    )
+    parser.add_argument(
+        "--json", dest="format", action="store_const", const="json", help="same as --format json"
+    )
+
+
 def add_detector_options(parser: argparse.ArgumentParser) -> None:
     """Add what says which detector reads, and how strictly."""
     parser.add_argument(

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from candor_proxy.cli.common import Subparsers, add_detector_options
+from candor_proxy.cli.common import Subparsers, add_detector_options, add_format_options
 from candor_proxy.cli.inputs import Entry, empty, entries, opened, placed
 
 if TYPE_CHECKING:
@@ -48,12 +48,7 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument(
         "files", metavar="FILE", nargs="+", help="labelled JSON lines; - is standard input"
     )
-    parser.add_argument(
-        "--format", choices=("table", "json"), default="table", help="table is for people"
-    )
-    parser.add_argument(
-        "--json", dest="format", action="store_const", const="json", help="same as --format json"
-    )
+    add_format_options(parser)
     add_detector_options(parser)
     parser.add_argument(
         "--against",

@@ -7,8 +7,9 @@ import json
 import sys
 from typing import Any
 
-from candor_proxy.cli.common import Subparsers, add_detector_options
+from candor_proxy.cli.common import Subparsers, add_detector_options, add_format_options
 from candor_proxy.cli.inputs import each_exchange
+from candor_proxy.ids import with_id
 
 _EXAMPLE = """\
 example:
@@ -36,12 +37,7 @@ def add_parser(subparsers: Subparsers) -> None:
         allow_abbrev=False,
     )
     parser.add_argument("file", metavar="FILE", help="JSON or JSON lines; - is standard input")
-    parser.add_argument(
-        "--format", choices=("table", "json"), default="table", help="table is for people"
-    )
-    parser.add_argument(
-        "--json", dest="format", action="store_const", const="json", help="same as --format json"
-    )
+    add_format_options(parser)
     add_detector_options(parser)
     parser.add_argument(
         "--mode",
@@ -65,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
     def tell(_line: int, source: dict[str, Any]) -> None:
         reply: Any = source.get("reply")
         found = explain(guard, source.get("messages"), reply).to_dict()
-        _write(found | ({"id": source["id"]} if "id" in source else {}), args.format)
+        _write(with_id(source, found), args.format)
 
     return each_exchange(args.file, tell)
 

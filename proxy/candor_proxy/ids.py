@@ -1,4 +1,4 @@
-"""What the answers of `check` and `explain` share, on the command line and over HTTP."""
+"""The id that an exchange may have: it is repeated in the answer to it, be it checked or explained."""
 
 from __future__ import annotations
 
