@@ -4,21 +4,31 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing import connection
 from typing import Final
+from weakref import WeakKeyDictionary
 
+import uvicorn
 from prometheus_client.multiprocess import mark_process_dead
 from typing_extensions import override
 from uvicorn.supervisors import Multiprocess
+from uvicorn.supervisors.multiprocess import Process
 
 _TICK: Final = 0.1
+# A worker answers its parent once it has imported everything: a second of a core's time, which is
+# long in coming where the cores are few or busy. Killed for it, it would begin anew, for ever.
+_START_SECONDS: Final = 120
 
 
 class Supervisor(Multiprocess):
-    """Uvicorn's supervisor, which also takes dead workers' live gauges out of the metrics.
+    """Uvicorn's supervisor, which waits for workers that start, and counts dead ones out.
+
+    Uvicorn kills a worker that does not answer within five seconds, also one that just begins.
 
     Attributes:
         interrupts: How often it was told to end by a SIGINT, and not yet obeyed by haste.
@@ -26,18 +36,39 @@ class Supervisor(Multiprocess):
 
     interrupts = 0
 
+    def __init__(self, config: uvicorn.Config, sockets: list[socket.socket]) -> None:
+        super().__init__(config, sockets)
+        # Until when a worker may be starting; 0 once it has answered.
+        self._until: WeakKeyDictionary[Process, float] = WeakKeyDictionary()
+
     @override
     def keep_subprocess_alive(self) -> None:
+        if any(self._starting(process) for process in self.processes):
+            return
         with self._counting_out():
             super().keep_subprocess_alive()
+
+    def _starting(self, process: Process) -> bool:
+        if process.exitcode is not None:
+            return False
+        now = time.monotonic()
+        until = self._until.setdefault(process, now + _START_SECONDS)
+        if until > now and process.ping(0):
+            self._until[process] = until = 0.0
+        return until > now
 
     @override
     def handle_hup(self) -> None:
         sys.stderr.write(
             "SIGHUP: replacing the workers; settings are not read again: restart for that\n"
         )
-        with self._counting_out():
-            super().handle_hup()
+        usual = self.config.timeout_worker_healthcheck
+        self.config.timeout_worker_healthcheck = _START_SECONDS
+        try:
+            with self._counting_out():
+                super().handle_hup()
+        finally:
+            self.config.timeout_worker_healthcheck = usual
 
     @override
     def terminate_all(self) -> None:

@@ -197,6 +197,24 @@ def test_workers_share_port_and_metrics(upstream: Upstream, tmp_path: Path) -> N
     assert status == 0
 
 
+def test_workers_that_start_slowly_are_waited_for(
+    upstream: Upstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that takes over five seconds to come to answering is not killed and begun anew."""
+    slow = f"""
+import os, pathlib, sys, time
+if "--multiprocessing-fork" in sys.orig_argv:
+    try:
+        pathlib.Path({str(tmp_path / "tried")!r}).touch(exist_ok=False)  # by what only tries settings
+    except FileExistsError:
+        time.sleep(6)
+"""
+    (tmp_path / "sitecustomize.py").write_text(slow)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    with serving("--upstream", upstream.url, "--workers", "2", cwd=tmp_path) as proxy:
+        assert proxy.ask("GET", "/healthz")[0].status == 200
+
+
 def test_dead_worker_is_replaced(upstream: Upstream, tmp_path: Path) -> None:
     """A worker that is killed takes nothing with it; another one comes."""
     flags = ("--upstream", upstream.url, "--workers", "2", "--log-level", "debug")
