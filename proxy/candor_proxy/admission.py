@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from candor_proxy.errors import error_body, error_response, messages_body, speaks_messages
+from candor_proxy.inbox import LINE, Line
 
 # A slot comes free whenever any reply ends, so there is no better guess than "soon".
 _RETRY_AFTER_SECONDS = "1"
@@ -32,18 +34,27 @@ class Admission:
 
     A request waits before its body is read, so a long queue costs connections and little memory.
     Refusing at once keeps a proxy that is asked for more than it can do at its full rate, with a
-    wait that is bounded, instead of ever slower for everybody.
+    wait that is bounded, instead of ever slower for everybody. Whoever leaves while waiting makes
+    room: clients that are out of patience come again, and would be refused because of themselves.
 
     Args:
         app: What answers.
         bounds: How many.
         refused: Called for every refusal, with its status.
+        left: Called for every client that leaves while it waits.
     """
 
-    def __init__(self, app: ASGIApp, bounds: Bounds, refused: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        bounds: Bounds,
+        refused: Callable[[int], None],
+        left: Callable[[], None],
+    ) -> None:
         self._app = app
         self._bounds = bounds
         self._refused = refused
+        self._left = left
         self._slots = asyncio.Semaphore(bounds.concurrent)
         self._waiting = 0
         most = f"{bounds.concurrent} requests, {bounds.waiting} more waiting"
@@ -63,7 +74,9 @@ class Admission:
                 refusal = self._messages_refusal if of_messages else self._refusal
                 await refusal(scope, receive, send)
                 return
-            await self._turn()
+            if not await self._turn(scope.get("extensions", {}).get(LINE)):
+                self._left()
+                return
         else:
             await self._slots.acquire()  # at once
         try:
@@ -71,9 +84,26 @@ class Admission:
         finally:
             self._slots.release()
 
-    async def _turn(self) -> None:
+    async def _turn(self, line: Line | None) -> bool:
+        """Wait for a slot; returns whether the client is still there when one is free."""
+        waiting, left = cast("asyncio.Task[None]", asyncio.current_task()), False
+
+        def leave() -> None:
+            nonlocal left
+            left = True
+            waiting.cancel()
+
         self._waiting += 1
+        if line is not None:
+            line.on_leaving(leave)
         try:
             await self._slots.acquire()
+        except asyncio.CancelledError:
+            if not left or waiting.uncancel():
+                raise  # somebody else wants an end, too
+            return False
         finally:
             self._waiting -= 1
+            if line is not None:
+                line.on_leaving(None)
+        return True

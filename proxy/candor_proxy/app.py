@@ -88,7 +88,7 @@ def create_app(
         metrics.invalid(status)
         journal.overloaded()
 
-    admission = Admission(api, bounds or Bounds(), refused)
+    admission = Admission(api, bounds or Bounds(), refused, metrics.client_gone)
     app = _App(
         admission,
         routes=[

@@ -13,6 +13,8 @@ import httpx2
 import openai
 import pytest
 from starlette.types import Receive, Scope, Send
+from tests.proxy.http.stage import raw_request, request_body, stage
+from tests.proxy.http.upstream import says
 
 from candor_guard.guard import Guard
 from candor_guard.testing import FakeDetector, FakeReply, FakeUpstream
@@ -111,6 +113,25 @@ async def test_openai_client_reads_the_refusal() -> None:
     assert caught.value.code == "overloaded"
 
 
+async def test_who_leaves_the_queue_makes_room_in_it() -> None:
+    """A client that is out of patience is no reason to refuse the next one, and counts as gone."""
+    go = asyncio.Event()
+    async with stage((go, *says("An hour.")), bounds=Bounds(concurrent=1, waiting=1)) as on:
+        served = asyncio.create_task(on.chat())
+        await on.upstream.called(1)
+        async with on.wire() as wire:
+            await wire.send(raw_request(request_body()))
+            await on.counts()  # by then the queue is full
+            assert (await on.chat())[0].status_code == 503
+        while (await on.counts())["candor_client_disconnects_total"] != 1.0:
+            pass
+        waiting = asyncio.create_task(on.chat())
+        await on.counts()
+        go.set()
+        assert [(await task)[0].status_code for task in (served, waiting)] == [200, 200]
+        assert len(on.upstream.calls) == 2
+
+
 @dataclass
 class Counting:
     """An app that counts who is in it."""
@@ -136,7 +157,11 @@ class Counting:
 async def test_slots_survive_failures_and_departures() -> None:
     """Neither an app that raises nor a request that is cancelled in the queue takes a slot along."""
     app, refused = Counting(), list[int]()
-    admission = Admission(app, Bounds(concurrent=3, waiting=50), refused.append)
+
+    def gone() -> None:
+        raise AssertionError("nobody can tell here that a client leaves")
+
+    admission = Admission(app, Bounds(concurrent=3, waiting=50), refused.append, gone)
     tasks = [asyncio.create_task(ask(admission, number)) for number in range(40)]
     await asyncio.sleep(0)
     for task in tasks[20:25]:
