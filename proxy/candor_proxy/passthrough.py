@@ -16,6 +16,10 @@ from candor_proxy.line import line_of
 from candor_proxy.metrics import Metrics
 from candor_proxy.options import ProxyOptions
 
+# Longer bodies, and those of unknown length, are streamed; what is used up cannot be sent again
+# when it has crossed the end of an idle connection.
+_TAKEN_WHOLE = 256 * 1024
+
 
 class PassThrough:
     """ASGI app that hands requests on unread."""
@@ -32,16 +36,15 @@ class PassThrough:
         """Hand one request on."""
         inbox = Inbox(receive, self._options.body_timeout, line_of(scope))
         headers = scope["headers"]
-        sized = find(headers, b"content-length")
-        chunked = find(headers, b"transfer-encoding") is not None
-        empty = not chunked and (sized is None or sized == "0")
+        length = _length(scope)
+        small = length is not None and length <= _TAKEN_WHOLE
         try:
             request = UpstreamRequest(
                 scope["method"],
                 path_below(scope["raw_path"], scope["query_string"]),
                 to_upstream(headers, identity=False),
-                await inbox.body(0) if empty else inbox.pieces(),
-                int(sized) if sized is not None and sized.isdecimal() and not chunked else None,
+                await inbox.body(_TAKEN_WHOLE) if small else inbox.pieces(),
+                length,
             )
             if not await inbox.run(
                 self._hand_on(request, request_id_of(scope), inbox.answering(send))
@@ -83,3 +86,13 @@ class PassThrough:
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:
             await response.aclose()
+
+
+def _length(scope: Scope) -> int | None:
+    """How long a body is going to be; None where nobody has said so."""
+    if find(scope["headers"], b"transfer-encoding") is not None:
+        return None
+    stated = find(scope["headers"], b"content-length")
+    if stated is None:
+        return 0
+    return int(stated) if stated.isdecimal() else None

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 import pytest
 from starlette.types import Message
 from tests.proxy.http.stage import CHAT, openai_client, raw_request, request_body, stage
-from tests.proxy.http.upstream import END, Line, answer, chunk, head, says
+from tests.proxy.http.upstream import END, Cut, Line, answer, chunk, head, says
 
 from candor_guard.guard import Guard
 from candor_guard.testing import FakeDetector, FakeReply, FakeUpstream
@@ -288,3 +288,14 @@ async def test_expectation_is_met_by_the_proxy() -> None:
         assert b" 200 " in await wire.head()
     assert on.upstream.calls[0].values("expect") == []
     assert json.loads(bytes(on.upstream.calls[0].body)) == json.loads(request_body())
+
+
+async def test_a_small_body_that_crosses_the_end_of_a_connection_is_sent_again() -> None:
+    """A server that hangs up on an idle connection fails no request of a common size."""
+    body = raw_request(b'{"input": "x"}', "/v1/embeddings")
+    async with stage((answer(b"1"),), (Cut.CLOSE,), (answer(b"2"),)) as on, on.wire() as wire:
+        for told in (b"1", b"2"):
+            await wire.send(body)
+            assert b" 200 " in await wire.head()
+            assert await wire.reader.readexactly(1) == told
+    assert [bytes(call.body) for call in on.upstream.calls] == [b'{"input": "x"}'] * 3

@@ -85,7 +85,7 @@ async def test_answer_to_half_a_body_is_broken_off() -> None:
         return False
 
     async with stage(early, options=SHORT) as on, on.wire() as wire:
-        await wire.send(opening("/v1/files") + b"half")
+        await wire.send(opening("/v1/files", length=1 << 20) + b"half")
         assert b" 200 " in await wire.head()
         rest = await wire.reader.read()
         assert (b"early" in rest, rest.endswith(END), b"408" in rest) == (True, False, False)
