@@ -31,7 +31,7 @@ from candor_proxy.refusals import (
     late,
 )
 from candor_proxy.throttle import Throttle
-from candor_proxy.undivided import Undivided
+from candor_proxy.undivided import Unasked, Undivided
 
 _HEAD = b"HTTP/1.1 "
 # So long a client that is refused may go on sending: closed at once, the connection would be
@@ -209,6 +209,8 @@ class CorkedProtocol(HttpToolsProtocol):
         if self.scope["http_version"] == "1.0":
             self.cycle.__class__ = Undivided  # uvicorn has no place to say so; it runs next turn
             self.cycle.waiting_for_100_continue = False  # nor do they know interim answers
+        elif self.expect_100_continue:
+            self.cycle.__class__ = Unasked
         self.cycle.scope["extensions"] = {LINE: cast("Any", _Line(self, self.cycle))}
 
     @override

@@ -1,4 +1,4 @@
-"""Responses for clients of HTTP/1.0, which know no chunks."""
+"""Responses for clients of a kind: of HTTP/1.0, and those that wait to be asked for their body."""
 
 from __future__ import annotations
 
@@ -25,4 +25,18 @@ class Undivided(RequestResponseCycle):
                 self._unmeasured, self.chunked_encoding = True, False
         elif self._unmeasured and message["type"] == "http.response.body":
             self.expected_content_length = len(message.get("body", b""))
+        await super().send(message)
+
+
+class Unasked(RequestResponseCycle):
+    """A response that may come instead of the `100` that its client waits for.
+
+    The client need not send its body then, and what it sends next would be taken for it.
+    """
+
+    @override
+    async def send(self, message: ASGISendEvent) -> None:
+        """Send a message; the connection ends with an answer for which no body was asked."""
+        if self.waiting_for_100_continue and self.more_body:
+            self.keep_alive = False
         await super().send(message)
