@@ -271,6 +271,14 @@ async def test_response_headers_are_kept_except_those_of_the_connection() -> Non
     )
 
 
+async def test_what_no_header_may_hold_is_a_space() -> None:
+    """A careless server's control characters cost no reply: those who send it on would raise."""
+    response, body = await exchange(answer(b"x", "x-model: a\x01b\x7fc\td"))
+
+    assert body == b"x"
+    assert ("x-model", "a b c\td") in response.headers
+
+
 @pytest.mark.parametrize("status", ["404 Not Found", "429 Too Many Requests", "500 Oops", "599 X"])
 async def test_error_status_is_an_answer_not_an_exception(status: str) -> None:
     """HTML or whatever else the server says goes to the client as it is."""

@@ -40,6 +40,10 @@ _STATUSES: Final = (200, 599)
 # What the bytes of a body come in; of all else nothing but these bytes would be left.
 _FRAMINGS: Final = ("", "chunked", "identity")
 
+# What may not stand in a header, and what RFC 9110 §5.5 has a recipient put there instead: servers
+# raise over it, and the whole reply would be lost.
+_READABLE: Final = bytes(9 if c == 9 else 32 if c < 32 or c == 127 else c for c in range(256))
+
 # The event loop takes a request of so many bytes at once, whether or not the server reads it.
 _NEVER_WAITS: Final = 32 * 1024
 
@@ -331,7 +335,10 @@ def _look_at(closed: asyncio.Future[None]) -> None:
 
 
 def _lower_case(raw: Iterable[tuple[bytes, bytes]]) -> Iterator[tuple[str, str]]:
-    return ((name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in raw)
+    return (
+        (name.decode("latin-1").lower(), value.translate(_READABLE).decode("latin-1"))
+        for name, value in raw
+    )
 
 
 def _finite(seconds: float) -> float | None:
