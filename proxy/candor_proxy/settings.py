@@ -329,7 +329,8 @@ def _read_environment() -> dict[str, Any]:
         hint = nearest(upper, known)
         raise ConfigurationError(f"unknown variable {name!r} in the environment; {hint}")
     values = dict(flat(EnvSettingsSource(Settings)()))
-    mode = variables.get(_variable("mode"))
+    named = (value for name, value in variables.items() if name.upper() == _variable("mode"))
+    mode = next(named, None)
     return {**values, "mode": mode} if mode else values
 
 

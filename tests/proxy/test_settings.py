@@ -86,6 +86,14 @@ def test_mode_has_a_short_name_in_every_source(monkeypatch: pytest.MonkeyPatch) 
     assert load({"mode": "enforce"}).settings.policy.mode == "enforce"
 
 
+def test_the_mode_is_read_in_any_case_as_all_variables_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A variable that is no unknown one does what it says."""
+    monkeypatch.setenv("candor_mode", "observe")
+    monkeypatch.setenv("candor_port", "1")
+    settings = load().settings
+    assert (settings.policy.mode, settings.port) == ("observe", 1)
+
+
 def test_named_file_replaces_the_default_one() -> None:
     """With --config, the candor.toml of the working directory is not read."""
     write("port = 1\n")
