@@ -78,6 +78,10 @@ def run(settings: Settings) -> int:
         ConfigurationError: As `build_guard`, before anything listens.
         MissingExtraError: As `build_guard`.
     """
+    # From the start, or the process that tries the settings outlives this one, and for ever. Uvicorn
+    # drains, and then raises the signal again that it got: the end of an orderly stop, not of a
+    # killed process.
+    signal.signal(signal.SIGTERM, _leave)
     alone = settings.workers == 1
     if alone:
         _outlive_hangups()
@@ -181,9 +185,6 @@ def _outlive_hangups() -> None:
 
 
 def _run_alone(settings: Settings, app: ASGIApp, listener: socket.socket) -> int:
-    # Uvicorn drains, and then raises the signal again that it got. That SIGTERM is the end of an
-    # orderly stop, not of a killed process.
-    signal.signal(signal.SIGTERM, _leave)
     server = uvicorn.Server(_server_config(settings, app))
     _spare_collector()
     server.run(sockets=[listener])

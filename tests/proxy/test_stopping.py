@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -14,7 +16,7 @@ from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 
 import pytest
-from tests.proxy.serving import PATIENCE, Proxy, serving
+from tests.proxy.serving import PATIENCE, Proxy, command, serving
 
 REPLY = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}"
 SECOND = 1.0
@@ -108,3 +110,20 @@ def test_interrupted_workers_let_replies_end(tmp_path: Path) -> None:
         slow.go.set()
         assert answer.result(PATIENCE)[0].status == 200
         assert proxy.process.wait(PATIENCE) == 130
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_stop_before_the_start_is_in_order_and_leaves_no_process(tmp_path: Path) -> None:
+    """What tries the settings of several workers, in a process apart, ends with its parent."""
+    flags = ("--port", "0", "--upstream", "http://127.0.0.1:9/v1", "--workers", "2")
+    with subprocess.Popen(command(*flags), cwd=tmp_path, stderr=subprocess.DEVNULL) as process:
+        listed = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        while len(children := listed.read_text().split()) < 2:  # one is Python's own, for its locks
+            time.sleep(0.05)
+        time.sleep(0.3)  # in the middle of its birth nothing could be handed over to it
+        process.terminate()
+        assert process.wait(PATIENCE) == 0
+    end = time.monotonic() + 5 * SECOND
+    while left := [pid for pid in children if Path(f"/proc/{pid}").exists()]:
+        assert time.monotonic() < end, left
+        time.sleep(0.05)
