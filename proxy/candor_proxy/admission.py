@@ -9,8 +9,9 @@ from typing import cast
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from candor_guard.integrations.serving.inbox import Line
 from candor_proxy.errors import error_body, error_response, messages_body, speaks_messages
-from candor_proxy.inbox import LINE, Line
+from candor_proxy.line import LINE
 
 # A slot comes free whenever any reply ends, so there is no better guess than "soon".
 _RETRY_AFTER_SECONDS = "1"
