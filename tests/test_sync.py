@@ -6,6 +6,8 @@ import asyncio
 import gc
 import pickle
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator
@@ -367,3 +369,33 @@ def test_a_server_that_is_not_there() -> None:
         for _ in range(2):
             with pytest.raises(UpstreamUnreachableError):
                 guard.complete(REQUEST)
+
+
+def test_a_stream_that_is_held_at_exit_ends_in_silence() -> None:
+    """A program that ends while it still holds a stream writes nothing to standard error."""
+    program = """
+import asyncio
+from candor_guard.sync import Portal
+
+async def inner():
+    try:
+        for i in range(9):
+            yield i
+    finally:
+        await asyncio.sleep(0.05)
+
+async def outer():
+    source = inner()
+    try:
+        async for i in source:
+            yield i
+    finally:
+        await source.aclose()
+
+stream = Portal().iterate(outer())
+print(next(stream), flush=True)
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (ended.stdout, ended.stderr, ended.returncode) == ("0\n", "", 0)

@@ -175,12 +175,15 @@ class Portal:
     def iterate(self, source: AsyncGenerator[T, None]) -> Iterator[T]:
         """Yield what an asynchronous generator yields; closes it at the end, or when dropped."""
         steps = _Steps(source)
+        streams = self._started().streams
+        streams.add(steps)
         try:
             while (item := self.call(steps.next)) is not None:
                 yield item[0]
         finally:
             # Not waited for: a generator may be collected in any thread, the loop's included.
             self.spawn(steps.aclose)
+            streams.discard(steps)
 
     def close(self) -> None:
         """End the loop and its thread; whatever runs on it is cancelled."""
@@ -226,6 +229,7 @@ class _Running:
         loop: The loop.
         ended: Ends the loop when set; only from within.
         tasks: What was asked for and is not over; the loop itself holds tasks weakly.
+        streams: What is iterated and was neither ended nor left.
         thread: The thread.
         pid: The process in which the thread exists.
     """
@@ -233,19 +237,20 @@ class _Running:
     loop: asyncio.AbstractEventLoop
     ended: asyncio.Event
     tasks: set[asyncio.Task[Any]]
+    streams: set[_Steps[Any]]
     thread: threading.Thread
     pid: int
 
     @classmethod
     def start(cls) -> _Running:
         ready: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = Future()
-        tasks = set[asyncio.Task[Any]]()
+        tasks, streams = set[asyncio.Task[Any]](), set[_Steps[Any]]()
 
         async def serve() -> None:
             ended = asyncio.Event()
             ready.set_result((asyncio.get_running_loop(), ended))
             await ended.wait()
-            await _wind_down(tasks)
+            await _wind_down(tasks, streams)
 
         def run() -> None:
             with asyncio.Runner() as runner:
@@ -254,7 +259,7 @@ class _Running:
         thread = threading.Thread(target=run, name="candor-guard", daemon=True)
         thread.start()
         loop, ended = ready.result()
-        return cls(loop, ended, tasks, thread, os.getpid())
+        return cls(loop, ended, tasks, streams, thread, os.getpid())
 
     def is_here(self) -> bool:
         return threading.get_ident() == self.thread.ident
@@ -285,10 +290,17 @@ class _Running:
             self.thread.join(2 * _STOP_SECONDS)
 
 
-async def _wind_down(tasks: set[asyncio.Task[Any]]) -> None:
-    """Cancel what was asked for, and give what closes connections the time to do so."""
+async def _wind_down(tasks: set[asyncio.Task[Any]], streams: set[_Steps[Any]]) -> None:
+    """Cancel what was asked for, and give what closes connections the time to do so.
+
+    Streams that nobody left are closed from the outside in: asyncio would close all generators of
+    one at the same time, and each would complain that the next is closing already.
+    """
     for task in tasks:
         task.cancel()
+    left = [asyncio.create_task(steps.aclose()) for steps in list(streams)]
+    if left:
+        await asyncio.wait(left, timeout=_STOP_SECONDS)
     others = asyncio.all_tasks() - {asyncio.current_task()}
     if others:
         await asyncio.wait(others, timeout=_STOP_SECONDS)
