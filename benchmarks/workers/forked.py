@@ -14,7 +14,7 @@ import sys
 import uvicorn
 from starlette.types import ASGIApp
 
-from candor_proxy.corked import corked_protocol
+from candor_proxy.corked import CorkedProtocol
 from candor_proxy.serve import build_worker
 from candor_proxy.settings import Settings
 
@@ -42,7 +42,7 @@ def _forked(app: ASGIApp, listener: socket.socket) -> int:
         return child
     try:
         config = uvicorn.Config(
-            app, loop="uvloop", http=corked_protocol(), ws="none", interface="asgi3", lifespan="on",
+            app, loop="uvloop", http=CorkedProtocol, ws="none", interface="asgi3", lifespan="on",
             log_level="warning", access_log=False,
         )  # fmt: skip
         uvicorn.Server(config).run(sockets=[listener])

@@ -34,6 +34,8 @@ from candor_proxy.throttle import Throttle
 from candor_proxy.undivided import Unasked, Undivided
 
 _HEAD = b"HTTP/1.1 "
+# Where the connections of a server find its throttle of lines about garbage.
+_GARBAGE = "candor_garbage"
 # So long a client that is refused may go on sending: closed at once, the connection would be
 # reset, and the reset might overtake the answer.
 _LINGER_SECONDS = 1.0
@@ -117,15 +119,13 @@ class _Line:
 
 
 class CorkedProtocol(HttpToolsProtocol):
-    """A connection; of which class those of a server are, `corked_protocol` says.
+    """A connection.
 
     Attributes:
-        garbage: Logs what is no HTTP, which anybody can send, over any number of connections.
         head_seconds: That a head may take from its first byte to its last, or whoever sends half of
             one holds a connection, and so one of the process's open files, for ever.
     """
 
-    garbage: Throttle
     head_seconds = 10.0
 
     # Whether the parser has made something of the latest bytes, how many in a row it has not,
@@ -261,7 +261,9 @@ class CorkedProtocol(HttpToolsProtocol):
         """Refuse what is no HTTP, unless the parser has stopped because of a refusal."""
         if self._refused:
             return
-        self.garbage.warning("refused what is no HTTP request")
+        # Anybody can send it, over any number of connections: what logs it is the server's.
+        shared = vars(self.server_state).setdefault(_GARBAGE, Throttle())
+        shared.warning("refused what is no HTTP request")
         cycle: RequestResponseCycle | None = self.cycle
         if cycle and cycle.more_body and not (cycle.response_started or self.pipeline):
             cycle.disconnected = True  # its own body: nothing else is answered here any more
@@ -282,19 +284,6 @@ class CorkedProtocol(HttpToolsProtocol):
         """Refuse from a callback of the parser; no request comes of it, and the parser stops."""
         self._refuse(refusal)
         raise ValueError(refusal.message)
-
-
-def corked_protocol() -> type[CorkedProtocol]:
-    """Return what `uvicorn.Config(http=...)` takes, for one server.
-
-    Uvicorn makes a connection's protocol of its class and nothing else, so what the connections of a
-    server share is the class's.
-    """
-
-    class OfOneServer(CorkedProtocol):
-        garbage = Throttle()
-
-    return OfOneServer
 
 
 def _nothing() -> None:

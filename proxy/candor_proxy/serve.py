@@ -30,7 +30,7 @@ from candor_guard.upstreams import Upstream
 from candor_guard.upstreams.direct import DirectUpstream
 from candor_proxy import files
 from candor_proxy.app import create_app
-from candor_proxy.corked import corked_protocol
+from candor_proxy.corked import CorkedProtocol
 from candor_proxy.faults import Told
 from candor_proxy.settings import LITELLM, Settings, share_metrics
 from candor_proxy.workers import Supervisor
@@ -231,7 +231,7 @@ def _server_config(
     return uvicorn.Config(
         app,
         loop="auto" if sys.platform == "win32" else "uvloop",
-        http=corked_protocol(),
+        http=CorkedProtocol,
         ws="none",
         interface="asgi3",
         lifespan="on",

@@ -23,7 +23,7 @@ from candor_guard.testing import FakeDetector
 from candor_guard.upstreams.direct import DirectUpstream
 from candor_proxy.admission import Bounds
 from candor_proxy.app import create_app
-from candor_proxy.corked import corked_protocol
+from candor_proxy.corked import CorkedProtocol
 from candor_proxy.options import ProxyOptions
 
 PATIENCE = 10.0
@@ -60,7 +60,7 @@ async def served(
     """Serve the app with uvicorn; yields its address."""
     config = uvicorn.Config(
         create_app(guard, options, bounds),
-        http=corked_protocol(),
+        http=CorkedProtocol,
         log_config=None,
         ws="none",
         server_header=False,
