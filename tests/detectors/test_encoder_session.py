@@ -173,7 +173,7 @@ def test_the_linear_gate_has_a_say_in_a_first_message(tmp_path: Path) -> None:
     limits = {"pressure": 99.0, "belief": -99.0, "belief_first": 0.0}
     folder = with_encoder_entry(tmp_path, {"gate": limits, "lean": 1_000.0})
     leaning, linear = EncoderDetector(folder), LexicalDetector()
-    unsure = conversation(("user", "How often should I water a monstera?"))
+    unsure = conversation(("user", "Why do my tomatoes split?"))
     assert linear.gate(unsure).at_risk
     assert linear.gate(unsure).score < 0.5 < linear.gate(_CLAIM).score
     assert not leaning.gate(unsure).at_risk
@@ -194,7 +194,7 @@ def test_without_a_limit_for_first_messages_claims_have_one(tmp_path: Path) -> N
 
 def test_the_encoder_is_not_asked_about_a_quiet_reply(detector: EncoderDetector) -> None:
     """Where the other readers find next to nothing their scores stand, those of the signals too."""
-    quiet = exchange("Ten, its claws counted.")
+    quiet = exchange("No, a lobster still has ten legs.")
     (reading,) = detector.read([quiet])
     assert reading == EncoderDetector(encoder=False).read([quiet])[0]
     assert max(reading.scores.values()) < min(
