@@ -223,7 +223,7 @@ def test_table_for_people(
     assert "\N{HORIZONTAL ELLIPSIS}" not in out
     assert re.match(r"A: relation@\S+\nB: lexical@\S+\n", out)
     number, signed = r"\d\.\d{3}", r"[+-]\d\.\d{3}"
-    place = shown.index(next(line for line in shown if "source: even, 8 rows, 4 positive" in line))
+    place = shown.index(next(line for line in shown if "source: even, 4 of 8 positive" in line))
     told = next(line for line in shown[place:] if "calibration" in line)
     assert re.fullmatch(
         rf" *calibration error +{number} +{number} +{signed}\*? +{signed} to {signed} *", told

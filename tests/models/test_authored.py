@@ -15,6 +15,8 @@ _FOLLOWUPS = _FOLDER / "followups.jsonl"  # has a shape of its own: no reply, on
 _PLAIN = _FOLDER / "plain.jsonl"  # requests only, too
 _FILES = sorted(set(_FOLDER.glob("*.jsonl")) - {_FOLLOWUPS, _PLAIN})
 _TESTS = ("holdout", "unseen", "fresh", "strangers", "outsiders")
+# "Yes." tells nothing of who wrote it.
+_SHORTEST = 8
 _STANCES = {"H", "P", "C", "U", "N"}
 
 
@@ -71,7 +73,7 @@ def test_follow_ups_end_with_a_user_turn_after_an_answer() -> None:
         assert conversation.last_user is not None, row["id"]
         assert conversation.last_user.text.strip(), row["id"]
         assert conversation.messages[-2].role == "assistant", row["id"]
-        assert conversation.earlier_reply, row["id"]
+        assert conversation.messages[-2].text.strip(), row["id"]
         assert set(row) == {"id", "group", "split", "messages", "risk"}, row["id"]
         text = json.dumps(row["messages"])
         assert text not in seen, row["id"]
@@ -101,4 +103,5 @@ def test_follow_ups_are_mostly_harmless_and_split_by_group() -> None:
 
 def _telling(row: dict[str, Any]) -> set[str]:
     opening = next(m["content"] for m in row["messages"] if m["role"] == "user")
-    return {row["reply"], opening} if len(row["messages"]) > 1 else {row["reply"]}
+    texts = {row["reply"], opening} if len(row["messages"]) > 1 else {row["reply"]}
+    return {text for text in texts if len(text) > _SHORTEST}

@@ -78,7 +78,7 @@ def _ranking(compared: Mapping[str, Any], label: str) -> Table:
         figures = part["labels"].get(label, {})
         if is_ranked(figures):
             # On a line of its own: beside five columns there is no room for a part's name.
-            rows = f"{figures['rows']} rows, {figures['positives']} positive"
+            rows = f"{figures['positives']} of {figures['rows']} positive"
             table.add_row(plain(f"{name}, {rows}"))
             for key, figure in FIGURES.items():
                 table.add_row(f"  {figure}", *_told(figures[key], "{:{}.3f}", 1))
