@@ -52,17 +52,23 @@ _PLAIN: Final = (
 )  # fmt: skip
 _IDIOM: Final = re.compile("|".join(rf"(\b{pattern})" for pattern, _ in _PLAIN), re.IGNORECASE)
 _WORDS: Final = tuple(plain for _, plain in _PLAIN)
-# Each has one of these words; to look for them first costs a tenth.
-_HINT: Final = re.compile(
-    r"agree |argue|fight you|objection|quarrel|argument|doubt|no question|two ways|without|wrong|mistaken|imagin|"
-    r"far off|seeing things|otherwise|different|talk you out|often|widely|usually|always|know|, but|worr|no problem",
-    re.IGNORECASE,
-)
+# Each has one of these; to look for them first costs a tenth.
+_HINTS: Final = (
+    "agree", "argue", "fight you", "objection", "quarrel", "no argument", "doubt", "question", "two ways", "not wrong", "n't wrong",
+    "hardly wrong", "mistaken", "imagining", "far off", "seeing things", "otherwise", "different", "out of ", "it isn't", "it is not",
+    "talk you", "it's not", "this isn't", "this is not", "this, but", "that, but", "it, but", "this but", "that but", "it but",
+    "an ai", "language model", "machine", "bot", "opinion", "feelings", "beliefs", "doctor", "lawyer", "expert", "professional",
+    "specialist", "physician", "pharmacist", "vet,", "vet but", "scientist", "historian", "worr", "no problem",
+)  # fmt: skip
 
 
 def has_idioms(text: str) -> bool:
-    """Say whether a text may have idioms; False is certain, and quick."""
-    return _HINT.search(text) is not None
+    """Say whether a text may have idioms; False is certain, and quick.
+
+    Args:
+        text: In lower case, with plain quotation marks.
+    """
+    return any(hint in text for hint in _HINTS)
 
 
 def plainly(text: str) -> str:

@@ -34,9 +34,7 @@ _OFFER = re.compile(
     re.IGNORECASE,
 )
 # "It isn't this, it's that", "not this but that" and "that, not this": a denial ends where its clause does.
-_DENIES = re.compile(
-    r"\bnot\b|n['’]t\b|\bno longer\b|\binstead of\b|\brather than\b", re.IGNORECASE
-)
+_DENIALS = ("not", "n't", "no longer", "instead of", "rather than")
 _THEN = re.compile(
     r"""([^,;:\n]{0,80}(?:\bnot|n['’]t|\bno longer)\s[^,;:\n]{1,60}?)(?:\s*[,;:]\s*|\s+[—–-]+\s+|\s+(?=but\b))"""
     r"""((?:but|rather|it['’]?s|it is|that['’]?s|they['’]?re|they are|he['’]?s|she['’]?s)\s.{1,400})""",
@@ -115,12 +113,11 @@ def view(text: str, cues: PhraseTree, window: tuple[int, int]) -> TurnView:
     said, code = blank_code(text)
     pieces = _bounded(said, window)
     listed = {"1", "2"} <= {n for _, piece in pieces for n in _ITEM_NUMBER.findall(piece)}
-    idiomatic = any(has_idioms(piece) for _, piece in pieces)
     sentences = tuple(
         _read(clause, span, cues, listed=listed)
         for base, piece in pieces
         for span in split_sentences(piece, base=base)
-        for clause in _clauses(span.text, idiomatic=idiomatic)
+        for clause in _clauses(span.text)
     )
     named = [token for piece in code for token in tokens_of(piece[: window[0]])]
     sums = [sum(column) for column in zip(*(s.cues for s in sentences), strict=True)]
@@ -220,12 +217,15 @@ def last(view_: TurnView, count: int = 2) -> Sequence[Sentence]:
     return view_.sentences[-count:]
 
 
-def _clauses(text: str, *, idiomatic: bool) -> tuple[str, ...]:
+def _clauses(text: str) -> tuple[str, ...]:
     """A sentence in plain words, in two where it says what is not and then what is."""
     text = _NOTE.sub("", text) if "[" in text else text
-    if idiomatic:
+    lowered = plain_quotes(text).lower()
+    if has_idioms(lowered):
         text = plainly(plain_quotes(text))
-    turn = (_THEN.match(text) or _FIRST.match(text)) if _DENIES.search(text) else None
+    if not any(word in lowered for word in _DENIALS):
+        return (text,)
+    turn = _THEN.match(text) or _FIRST.match(text)
     return (text,) if turn is None else (text[: turn.end(1)], text[turn.start(2) :])
 
 
