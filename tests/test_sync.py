@@ -392,8 +392,7 @@ async def outer():
     finally:
         await source.aclose()
 
-stream = Portal().iterate(outer())
-print(next(stream), flush=True)
+print(next(stream := Portal().iterate(outer())), flush=True)
 """
     ended = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False
