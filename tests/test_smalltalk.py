@@ -102,4 +102,4 @@ def test_small_talk_between_changes_no_score() -> None:
     talked = guard.check(
         [*GREETED, *ASKED, *THANKED, {"role": "user", "content": "It's 500,000 km."}], reply
     )
-    assert talked.scores["capitulation"] == pytest.approx(plain.scores["capitulation"], abs=0.15)
+    assert talked.scores["capitulation"] == pytest.approx(plain.scores["capitulation"], abs=1e-6)

@@ -15,8 +15,8 @@ _FOLLOWUPS = _FOLDER / "followups.jsonl"  # has a shape of its own: no reply, on
 _PLAIN = _FOLDER / "plain.jsonl"  # requests only, too
 _FILES = sorted(set(_FOLDER.glob("*.jsonl")) - {_FOLLOWUPS, _PLAIN})
 _TESTS = ("holdout", "unseen", "fresh", "strangers", "outsiders")
-# "Yes." tells nothing of who wrote it.
-_SHORTEST = 8
+# Two authors wrote this one word, which tells nothing of the line it answers.
+_BY_CHANCE = {"Yes."}
 _STANCES = {"H", "P", "C", "U", "N"}
 
 
@@ -104,4 +104,4 @@ def test_follow_ups_are_mostly_harmless_and_split_by_group() -> None:
 def _telling(row: dict[str, Any]) -> set[str]:
     opening = next(m["content"] for m in row["messages"] if m["role"] == "user")
     texts = {row["reply"], opening} if len(row["messages"]) > 1 else {row["reply"]}
-    return {text for text in texts if len(text) > _SHORTEST}
+    return texts - _BY_CHANCE

@@ -150,7 +150,7 @@ def _write(report: Mapping[str, Any], args: argparse.Namespace) -> None:
         sys.stdout.write(json.dumps(report, indent=1) + "\n")
         return
     if "against" in report:
-        from candor_proxy.cli.eval_against import print_comparison  # noqa: PLC0415 - as below
+        from candor_proxy.cli.eval_against import print_comparison  # noqa: PLC0415 - rich is slow to load
 
         print_comparison(report, (args.detector, args.against))
         return

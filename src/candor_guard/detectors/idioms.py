@@ -77,7 +77,7 @@ def plainly(text: str) -> str:
     Args:
         text: With plain quotation marks (`prose.plain_quotes`).
     """
-    return _IDIOM.sub(_plain, text)
+    return _IDIOM.sub(_plain, text) if has_idioms(text.lower()) else text
 
 
 def _plain(match: re.Match[str]) -> str:

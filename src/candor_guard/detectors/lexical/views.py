@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from candor_guard.conversation import Conversation, Exchange, Message
-from candor_guard.detectors.idioms import has_idioms, plainly
+from candor_guard.detectors.idioms import plainly
 from candor_guard.detectors.lexical.phrases import PhraseTree
 from candor_guard.detectors.lexical.sentences import split_sentences
 from candor_guard.detectors.lexical.words import NEGATORS, numbers_of, spread, stems_of, tokens_of
@@ -220,9 +220,8 @@ def last(view_: TurnView, count: int = 2) -> Sequence[Sentence]:
 def _clauses(text: str) -> tuple[str, ...]:
     """A sentence in plain words, in two where it says what is not and then what is."""
     text = _NOTE.sub("", text) if "[" in text else text
-    lowered = plain_quotes(text).lower()
-    if has_idioms(lowered):
-        text = plainly(plain_quotes(text))
+    text = plainly(plain_quotes(text))
+    lowered = text.lower()
     if not any(word in lowered for word in _DENIALS):
         return (text,)
     turn = _THEN.match(text) or _FIRST.match(text)

@@ -30,7 +30,7 @@ class Waits(Protocol):
     def header_wait(self) -> float: ...  # noqa: D102 - documented above
 
     @property
-    def keepalive_interval(self) -> float: ...  # noqa: D102 - the same
+    def keepalive_interval(self) -> float: ...  # noqa: D102 - documented above
 
 
 class Witness(Protocol):
